@@ -1,0 +1,159 @@
+//! The filter: what Envoy calls, and nothing but the way from its headers to a
+//! [`Decision`] and back.
+//!
+//! Request headers are gone when the response comes, so the decision is kept
+//! for the stream. A stream without one is left alone: no policy covers it, or
+//! its request was answered here. Envoy sends such an answer through the
+//! filter's own response callback as well.
+
+mod hostcalls;
+
+use std::rc::Rc;
+
+use log::{error, info, warn};
+use proxy_wasm::hostcalls::{get_property, get_shared_data, set_shared_data};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+
+use crate::decision::{Decision, Edit, decide};
+use crate::diagnostic::{Diagnostics, Severity};
+use crate::scope::Policies;
+use hostcalls::{Headers, send_local_response};
+
+/// Chooses the environment, before the configuration does. Only WASI shows a
+/// VM its variables, so the target is `wasm32-wasip1`.
+const ENVIRONMENT: &str = "CORS_ENVIRONMENT";
+
+#[allow(unsafe_code)] // The macro exports `_initialize`.
+mod entry {
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+        proxy_wasm::set_root_context(|_| Box::new(super::Plugin::default()));
+    }}
+}
+
+/// One configured instance of the filter. A VM may hold several.
+#[derive(Default)]
+struct Plugin {
+    policies: Option<Rc<Policies>>,
+}
+
+impl Context for Plugin {}
+
+impl RootContext for Plugin {
+    /// Reads the configuration. `false` makes Envoy refuse to start, or keep
+    /// the configuration that it has.
+    ///
+    /// The result depends on the bytes and the environment alone: a failure in
+    /// one worker only would make Envoy refuse every later configuration too.
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let bytes = self.get_plugin_configuration().unwrap_or_default();
+        let environment = std::env::var_os(ENVIRONMENT).unwrap_or_default();
+        let environment = environment.to_string_lossy();
+        let environment = Some(&*environment).filter(|name| !name.is_empty());
+        let (policies, problems) = Policies::from_json(&bytes, environment);
+        report(&bytes, environment, policies.as_ref(), &problems);
+        self.policies = policies.map(Rc::new);
+        self.policies.is_some()
+    }
+
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream { policies: self.policies.clone(), decision: None }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// One request and its response.
+struct Stream {
+    policies: Option<Rc<Policies>>,
+    decision: Option<Decision>,
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        let decision = self
+            .policies
+            .as_ref()
+            .and_then(|policies| decide(policies, |name| Headers::Request.get(name)));
+        let Some(decision) = decision else { return Action::Continue };
+        if let Some(reply) = decision.reply() {
+            send_local_response(reply.status, reply.details, &reply.headers);
+            return Action::Pause;
+        }
+        self.decision = Some(decision);
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        let edits = self.decision.iter().flat_map(|d| d.edits(|name| Headers::Response.get(name)));
+        for edit in edits {
+            match edit {
+                Edit::Set(name, value) => Headers::Response.replace(name, value),
+                // Envoy joins it to a value that is there.
+                Edit::Append(name, value) => Headers::Response.add(name, value),
+                Edit::Remove(name) => Headers::Response.remove(name),
+            }
+        }
+        Action::Continue
+    }
+}
+
+/// Logs the problems of a configuration, and what was loaded.
+fn report(
+    bytes: &[u8],
+    environment: Option<&str>,
+    policies: Option<&Policies>,
+    problems: &Diagnostics,
+) {
+    // Refused by the first VM, it does not come to others.
+    if policies.is_none() || is_first_to_load(bytes, environment) {
+        for problem in problems {
+            match problem.severity() {
+                Severity::Error => error!("{problem}"),
+                Severity::Warning => warn!("{problem}"),
+            }
+        }
+        if let Some(policies) = policies {
+            info!("{}", summary(policies));
+        }
+    }
+}
+
+fn summary(policies: &Policies) -> String {
+    let names: Vec<_> = policies.iter().map(|policy| policy.name()).collect();
+    let origins: usize = policies.iter().map(|policy| policy.origins()).sum();
+    format!(
+        "envoy-cors {} loaded: policies {}, origins {origins}, environment {:?}",
+        env!("CARGO_PKG_VERSION"),
+        names.join(" "),
+        policies.environment().unwrap_or_default(),
+    )
+}
+
+/// Whether this VM is the first of Envoy's, one for each worker and the main
+/// thread, to load a configuration into this plugin.
+fn is_first_to_load(bytes: &[u8], environment: Option<&str>) -> bool {
+    let property = |name| get_property(vec![name]).ok().flatten().unwrap_or_default();
+    let key = [b"envoy_cors.loaded", &*property("plugin_name"), &*property("plugin_root_id")];
+    let key = String::from_utf8_lossy(&key.join(&b'/')).into_owned();
+    let environment = environment.unwrap_or_default().as_bytes();
+    let fingerprint = fnv_1a(environment.iter().chain(b"\0").chain(bytes)).to_le_bytes();
+    match get_shared_data(&key) {
+        Ok((Some(loaded), _)) if *loaded == fingerprint => false,
+        Ok((_, cas)) => set_shared_data(&key, Some(&fingerprint), cas).is_ok(),
+        Err(_) => true,
+    }
+}
+
+/// [FNV-1a](https://datatracker.ietf.org/doc/html/rfc9923): `hashbrown`'s own
+/// hash differs between VMs.
+fn fnv_1a<'b>(bytes: impl Iterator<Item = &'b u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

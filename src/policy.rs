@@ -1,0 +1,396 @@
+//! What a policy means: its fields checked, and everything that a decision or
+//! an answer needs made ready.
+
+use hashbrown::HashMap;
+
+use crate::allowlist::Allowlist;
+use crate::config::{
+    DisallowedRequests, List, Mode, OriginsConfig, PolicyConfig, UnmatchedPreflights,
+    UpstreamHeaders,
+};
+use crate::diagnostic::{Diagnostic, Diagnostics, Problem, Severity};
+use crate::header::{self, AUTHORIZATION};
+use crate::method;
+use crate::origin;
+use crate::pattern::{HostPattern, InvalidPattern, OriginPattern};
+
+/// The name of the policy at the top level of a configuration.
+pub const DEFAULT_NAME: &str = "default";
+
+/// What is allowed for some hosts and paths.
+#[derive(Default)]
+pub struct Policy {
+    pub(crate) name: Box<str>,
+    pub(crate) mode: Mode,
+    pub(crate) disallowed_requests: DisallowedRequests,
+    pub(crate) unmatched_preflights: UnmatchedPreflights,
+    pub(crate) upstream_headers: UpstreamHeaders,
+    /// Implies that `origins` is neither `*` nor contains `null`.
+    pub(crate) credentials: bool,
+    pub(crate) origins: Allowlist,
+    pub(crate) methods: Names,
+    pub(crate) headers: Names,
+    pub(crate) exposed: Names,
+    /// The value of ACMA.
+    pub(crate) max_age: Option<Box<[u8]>>,
+}
+
+/// A list of method or header names.
+#[derive(Default)]
+pub(crate) struct Names {
+    /// `*` is listed.
+    any: bool,
+    /// Sorted, in the case that browsers send.
+    listed: Vec<Box<[u8]>>,
+    /// The list as a header value, `None` if there is nothing to send.
+    value: Option<Box<[u8]>>,
+}
+
+impl Policy {
+    /// Its name in counters and log lines.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many origin patterns it lists for the chosen environment.
+    #[must_use]
+    pub fn origins(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// The policy of a request whose path no policy can be trusted with: it
+    /// grants nothing, and has every field at its default.
+    pub(crate) fn granting_nobody() -> Self {
+        Self { name: DEFAULT_NAME.into(), ..Self::default() }
+    }
+
+    /// Whether a preflight for this method succeeds
+    /// ([CORS-preflight fetch](https://fetch.spec.whatwg.org/#cors-preflight-fetch-0), step 7.5).
+    pub(crate) fn allows_method(&self, method: &[u8]) -> bool {
+        method::is_safelisted(method)
+            || self.methods.listed.binary_search_by(|name| (**name).cmp(method)).is_ok()
+            || (self.methods.any && method::is_requestable(method))
+    }
+
+    /// Whether a preflight for this request header succeeds (steps 7.6 and 7.7
+    /// there). `*` covers `authorization` only where there are credentials,
+    /// since then the names are written out.
+    pub(crate) fn allows_header(&self, name: &[u8]) -> bool {
+        let sent = || name.iter().map(u8::to_ascii_lowercase);
+        self.headers.listed.binary_search_by(|listed| listed.iter().copied().cmp(sent())).is_ok()
+            || (self.headers.any && (self.credentials || !name.eq_ignore_ascii_case(AUTHORIZATION)))
+    }
+
+    /// Compiles the fields of a policy. Where a field has an error, the policy
+    /// is still returned, so that the rest can be checked, but is of no use.
+    pub(crate) fn compile(
+        config: PolicyConfig,
+        environment: Option<&str>,
+        problems: &mut Diagnostics,
+    ) -> Self {
+        let PolicyConfig {
+            at,
+            name,
+            scope: _, // is for `Policies`
+            allow_origins,
+            allow_methods,
+            allow_headers,
+            expose_headers,
+            max_age,
+            allow_credentials: credentials,
+            mode,
+            disallowed_requests,
+            unmatched_preflights,
+            upstream_headers,
+            dangerously_allow_insecure_origins: insecure,
+            dangerously_allow_public_suffixes: public_suffixes,
+        } = config;
+        let checks = OriginChecks { credentials, insecure, public_suffixes };
+        let origins = match allow_origins {
+            Some(origins) => choose(origins, environment, &checks, problems),
+            None => {
+                problems.push(Diagnostic::new(&join(&at, "allowOrigins"), Problem::NoAllowOrigins));
+                Allowlist::default()
+            }
+        };
+        if unmatched_preflights == UnmatchedPreflights::Forward
+            && upstream_headers == UpstreamHeaders::Replace
+        {
+            let at = join(&at, "unmatchedPreflights");
+            problems.push(Diagnostic::new(&at, Problem::ForwardAndReplace));
+        }
+        Self {
+            name: name.map_or(DEFAULT_NAME.into(), |name| name.text.into()),
+            mode,
+            disallowed_requests,
+            unmatched_preflights,
+            upstream_headers,
+            credentials,
+            origins,
+            methods: methods(&allow_methods, credentials, problems),
+            headers: headers(&allow_headers, credentials, problems),
+            exposed: exposed(&expose_headers, credentials, problems),
+            max_age: max_age.map(|seconds| seconds.to_string().into_bytes().into()),
+        }
+    }
+}
+
+impl Names {
+    /// Whether `*` is listed.
+    pub(crate) fn any(&self) -> bool {
+        self.any
+    }
+
+    /// The list as a header value.
+    pub(crate) fn value(&self) -> Option<&[u8]> {
+        self.value.as_deref()
+    }
+}
+
+fn join(at: &str, field: &str) -> String {
+    if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") }
+}
+
+/// What makes an origin unacceptable beside credentials.
+struct OriginChecks {
+    credentials: bool,
+    insecure: bool,
+    public_suffixes: bool,
+}
+
+/// The origins of the chosen environment; those of the others are checked too.
+fn choose(
+    origins: OriginsConfig,
+    environment: Option<&str>,
+    checks: &OriginChecks,
+    problems: &mut Diagnostics,
+) -> Allowlist {
+    let (at, lists) = match origins {
+        OriginsConfig::Same(list) => return checks.allowlist(&list, problems),
+        OriginsConfig::PerEnvironment { at, lists } => (at, lists),
+    };
+    let mut chosen = None;
+    for (name, list) in &lists {
+        let allowlist = checks.allowlist(list, problems);
+        if environment == Some(name) {
+            chosen = Some(allowlist);
+        }
+    }
+    chosen.unwrap_or_else(|| {
+        let known = lists.into_iter().map(|(name, _)| name).collect();
+        let problem = match environment {
+            Some(name) => Problem::UnknownEnvironment { name: name.to_owned(), known },
+            None => Problem::NoEnvironment(known),
+        };
+        problems.push(Diagnostic::new(&at, problem));
+        Allowlist::default()
+    })
+}
+
+impl OriginChecks {
+    fn allowlist(&self, list: &List, problems: &mut Diagnostics) -> Allowlist {
+        let mut patterns = Vec::with_capacity(list.items.len());
+        for (index, text) in &list.items {
+            match OriginPattern::parse(text) {
+                Ok(pattern) => patterns.push((*index, text.as_str(), pattern)),
+                Err(why) => {
+                    let problem = Problem::Pattern(why, meant(text, why));
+                    problems.push(Diagnostic::about(&list.path(*index), text, problem));
+                }
+            }
+        }
+        let allowlist: Allowlist = patterns.iter().map(|(_, _, pattern)| *pattern).collect();
+        let mut seen = HashMap::with_capacity(patterns.len());
+        for (index, text, pattern) in patterns {
+            let first = *seen.entry(text).or_insert(index);
+            let problem = if first == index {
+                self.problem(&pattern, &allowlist)
+            } else {
+                Some(Problem::EntryTwice(list.path(first)))
+            };
+            if let Some(problem) = problem {
+                problems.push(Diagnostic::about(&list.path(index), text, problem));
+            }
+        }
+        allowlist
+    }
+
+    /// What is wrong with an entry that is a pattern and stands there once.
+    fn problem(&self, pattern: &OriginPattern<'_>, allowlist: &Allowlist) -> Option<Problem> {
+        let dangerous = match *pattern {
+            OriginPattern::Any => self.credentials.then_some(Problem::AnyWithCredentials),
+            OriginPattern::Null if self.credentials => Some(Problem::NullWithCredentials),
+            OriginPattern::Null => Some(Problem::Null),
+            OriginPattern::Tuple { .. } if !self.credentials => None,
+            OriginPattern::Tuple { scheme: "http", host, .. }
+                if !self.insecure && !origin::is_loopback(host.domain()) =>
+            {
+                Some(Problem::InsecureWithCredentials)
+            }
+            OriginPattern::Tuple { host: HostPattern::Below(domain), .. }
+                if !self.public_suffixes && is_single_label(domain) =>
+            {
+                Some(Problem::PublicSuffixWithCredentials)
+            }
+            OriginPattern::Tuple { .. } => None,
+        };
+        let useless = || match pattern {
+            OriginPattern::Any => None,
+            _ if allowlist.is_any() => Some(Problem::BesideAny),
+            _ => Some(Problem::CoveredBy(allowlist.covering(pattern)?.to_string())),
+        };
+        dangerous.or_else(useless)
+    }
+}
+
+/// A top-level domain is a public suffix; `localhost` belongs to everybody's
+/// own machine.
+fn is_single_label(domain: &str) -> bool {
+    !domain.strip_suffix('.').unwrap_or(domain).contains('.') && !origin::is_loopback(domain)
+}
+
+/// The pattern that somebody may have meant who wrote `text`.
+fn meant(text: &str, why: InvalidPattern) -> Option<String> {
+    if matches!(why, InvalidPattern::MisplacedWildcard) {
+        return None;
+    }
+    let text = text.trim().to_ascii_lowercase();
+    if OriginPattern::parse(&text).is_ok() {
+        return Some(text);
+    }
+    let (scheme, rest) = text.split_once("://").unwrap_or_else(|| {
+        let local = text.split(':').next().is_some_and(origin::is_loopback);
+        (if local { "http" } else { "https" }, &text)
+    });
+    let authority = rest.split(['/', '\\', '?', '#']).next()?;
+    let authority = authority.rsplit('@').next()?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host = origin::canonical_ipv6(host).unwrap_or_else(|| host.to_owned());
+    let port = port.filter(|port| port.parse().ok() != origin::default_port(scheme));
+    let meant = match port {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
+    };
+    OriginPattern::parse(&meant).is_ok().then_some(meant)
+}
+
+fn methods(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names {
+    let check = |name: &str| {
+        if method::is_forbidden(name.as_bytes()) {
+            Some(Problem::ForbiddenMethod)
+        } else if !header::is_token(name.as_bytes()) {
+            Some(Problem::InvalidMethod)
+        } else {
+            method::is_safelisted(name.as_bytes()).then_some(Problem::SafelistedMethod)
+        }
+    };
+    let names = NameList::read(list, |text| method::normalize(text).to_owned(), check, problems);
+    names.report_covered(|_| true, problems);
+    names.finish(!credentials, "")
+}
+
+fn headers(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names {
+    let check = |name: &str| {
+        if !header::is_token(name.as_bytes()) {
+            Some(Problem::InvalidHeader)
+        } else if header::is_prohibited(name) {
+            Some(Problem::ProhibitedHeader)
+        } else {
+            header::is_forbidden_request_name(name).then_some(Problem::ForbiddenRequestHeader)
+        }
+    };
+    let names = NameList::read(list, str::to_ascii_lowercase, check, problems);
+    let authorization = |name: &str| name.as_bytes() == AUTHORIZATION;
+    names.report_covered(|name| credentials || !authorization(name), problems);
+    let beside =
+        if names.names.iter().any(|(_, name)| authorization(name)) { ",authorization" } else { "" };
+    names.finish(!credentials, beside)
+}
+
+fn exposed(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names {
+    let check = |name: &str| {
+        if !header::is_token(name.as_bytes()) {
+            Some(Problem::InvalidHeader)
+        } else if header::is_prohibited(name) {
+            Some(Problem::ProhibitedHeader)
+        } else if header::is_forbidden_response_name(name) {
+            Some(Problem::ForbiddenResponseHeader)
+        } else {
+            let safelisted = header::is_safelisted_response_name(name);
+            safelisted.then_some(Problem::SafelistedResponseHeader)
+        }
+    };
+    let names = NameList::read(list, str::to_ascii_lowercase, check, problems);
+    if let (Some(index), true) = (names.any, credentials) {
+        let problem = Problem::AnyExposedWithCredentials;
+        problems.push(Diagnostic::about(&list.path(index), "*", problem));
+    }
+    names.report_covered(|_| true, problems);
+    names.finish(true, "")
+}
+
+/// The acceptable names of a list, with their places.
+struct NameList<'c> {
+    list: &'c List,
+    /// Where `*` stands.
+    any: Option<usize>,
+    names: Vec<(usize, String)>,
+}
+
+impl<'c> NameList<'c> {
+    fn read(
+        list: &'c List,
+        normalize: impl Fn(&str) -> String,
+        check: impl Fn(&str) -> Option<Problem>,
+        problems: &mut Diagnostics,
+    ) -> Self {
+        let mut read = Self { list, any: None, names: Vec::new() };
+        for (index, text) in &list.items {
+            let at = list.path(*index);
+            let name = normalize(text);
+            let any = read.any.filter(|_| name == "*");
+            let twice = read.names.iter().find(|(_, known)| *known == name);
+            if let Some(first) = any.or(twice.map(|(first, _)| *first)) {
+                let problem = Problem::EntryTwice(list.path(first));
+                problems.push(Diagnostic::about(&at, text, problem));
+                continue;
+            }
+            if name == "*" {
+                read.any = Some(*index);
+                continue;
+            }
+            let problem = check(&name).map(|problem| Diagnostic::about(&at, text, problem));
+            let usable = !problem.as_ref().is_some_and(|p| p.severity() == Severity::Error);
+            problem.into_iter().for_each(|problem| problems.push(problem));
+            if usable {
+                read.names.push((*index, name));
+            }
+        }
+        read
+    }
+
+    /// Reports names that `*` makes useless.
+    fn report_covered(&self, covers: impl Fn(&str) -> bool, problems: &mut Diagnostics) {
+        let covered = self.names.iter().filter(|(_, name)| self.any.is_some() && covers(name));
+        for (index, name) in covered {
+            let problem = Problem::CoveredBy("*".to_owned());
+            problems.push(Diagnostic::about(&self.list.path(*index), name, problem));
+        }
+    }
+
+    /// `literal`: whether browsers understand a `*` in the header; where they do
+    /// not, its value is made for each request. `beside` is what stands behind it.
+    fn finish(self, literal: bool, beside: &str) -> Names {
+        let any = self.any.is_some();
+        let names: Vec<String> = self.names.into_iter().map(|(_, name)| name).collect();
+        let value = if any && literal { format!("*{beside}") } else { names.join(",") };
+        let mut listed: Vec<Box<[u8]>> =
+            names.into_iter().map(|name| name.into_bytes().into()).collect();
+        listed.sort();
+        Names { any, listed, value: (!value.is_empty()).then(|| value.into_bytes().into()) }
+    }
+}

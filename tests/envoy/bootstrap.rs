@@ -1,0 +1,110 @@
+//! Envoy's configuration for a table: one listener for each group of rows.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::client::Result;
+use crate::table::Group;
+
+const TYPES: &str = "type.googleapis.com/envoy.extensions";
+
+/// A listener `0`, `1`, … for each of `groups`, all in front of the same upstream.
+pub fn of_groups(groups: &[Group], upstream: u16) -> Value {
+    let listener = |(index, group): (usize, &Group)| {
+        let policy = group.policy.as_ref().expect("a policy").to_string();
+        listener(&index.to_string(), filter(&string_value(&policy), group.environment.as_deref()))
+    };
+    let listeners: Vec<_> = groups.iter().enumerate().map(listener).collect();
+    of_listeners(&listeners, upstream)
+}
+
+/// Envoy hands this over to the filter as it stands.
+pub fn string_value(text: &str) -> Value {
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text })
+}
+
+pub fn of_listeners(listeners: &[Value], upstream: u16) -> Value {
+    json!({
+        "static_resources": {
+            "listeners": listeners,
+            "clusters": [{
+                "name": "upstream",
+                "load_assignment": {
+                    "cluster_name": "upstream",
+                    "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": loopback(upstream) } }] }],
+                },
+            }],
+        },
+    })
+}
+
+/// Our filter. One whose code, VM and environment are another's shares its VM, as in Istio.
+pub fn filter(configuration: &Value, environment: Option<&str>) -> Value {
+    let mut vm = json!({ "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": wasm().unwrap() } } });
+    if let Some(name) = environment {
+        vm["environment_variables"] = json!({ "key_values": { "CORS_ENVIRONMENT": name } });
+    }
+    let mut config =
+        json!({ "name": "envoy_cors", "failure_policy": "FAIL_CLOSED", "vm_config": vm });
+    if !configuration.is_null() {
+        config["configuration"] = configuration.clone();
+    }
+    json!({
+        "name": "envoy.filters.http.wasm",
+        "typed_config": { "@type": format!("{TYPES}.filters.http.wasm.v3.Wasm"), "config": config },
+    })
+}
+
+/// The filter under test.
+pub fn wasm() -> Result<PathBuf> {
+    let path = std::env::var_os("ENVOY_CORS_WASM").unwrap_or_else(|| "dist/envoy_cors.wasm".into());
+    Ok(std::fs::canonicalize(&path)
+        .map_err(|e| format!("{}: {e}; `make build` makes it", path.display()))?)
+}
+
+pub fn listener(name: &str, filter: Value) -> Value {
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": { "@type": format!("{TYPES}.filters.http.router.v3.Router") },
+    });
+    let manager = json!({
+        "@type": format!("{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "table",
+        "http_filters": [filter, router],
+        "route_config": { "virtual_hosts": [{
+            "name": "all",
+            "domains": ["*"],
+            "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } }],
+        }] },
+        "upgrade_configs": [{ "upgrade_type": "websocket" }],
+        "http_protocol_options": { "allow_custom_methods": true },
+        "http2_protocol_options": { "allow_connect": true },
+        "max_request_headers_kb": 96,
+        // The filter is to see the paths that rows send.
+        "normalize_path": false,
+        "merge_slashes": false,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "local_reply_config": details_in_a_header(),
+    });
+    json!({
+        "name": name,
+        "address": loopback(0),
+        "filter_chains": [{ "filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": manager,
+        }] }],
+    })
+}
+
+/// `%RESPONSE_CODE_DETAILS%` of what Envoy and its filters answer, where the client sees it.
+pub fn details_in_a_header() -> Value {
+    json!({ "mappers": [{
+        "filter": { "not_health_check_filter": {} },
+        "headers_to_add": [{ "header": { "key": "x-details", "value": "%RESPONSE_CODE_DETAILS%" } }],
+    }] })
+}
+
+pub fn loopback(port: u16) -> Value {
+    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
+}

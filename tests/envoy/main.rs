@@ -1,0 +1,39 @@
+//! The rows of `tests/cases`, and what no row can say, through a real Envoy.
+//!
+//! `ENVOY` names the Envoy to run, `ENVOY_CORS_WASM` the filter (`dist/envoy_cors.wasm` if unset).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod bootstrap;
+mod client;
+mod connection;
+mod gateway;
+mod hostile;
+mod load;
+mod process;
+mod refused;
+mod rows;
+#[path = "../table/mod.rs"]
+mod table;
+mod upstream;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = libtest_mimic::Arguments::from_args();
+    if !args.list
+        && let Err(error) = process::set_up()
+    {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    let mut trials = rows::trials();
+    trials.extend(gateway::trials());
+    trials.extend(refused::trials());
+    trials.extend([hostile::trial(), connection::trial(), load::trial()]);
+    let conclusion = libtest_mimic::run(&args, trials);
+    if process::any_crashed() {
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}

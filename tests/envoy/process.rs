@@ -1,0 +1,157 @@
+//! A running Envoy: started, asked for its ports, ended whatever happens.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Result, ask_admin};
+
+/// Compiling the filter's code takes a busy machine a while.
+const LIMIT: Duration = Duration::from_secs(90);
+
+static CRASHED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a filter has crashed in any Envoy that was ended.
+pub fn any_crashed() -> bool {
+    CRASHED.load(Ordering::SeqCst)
+}
+
+/// Says what is missing, once, before any test does.
+pub fn set_up() -> Result<()> {
+    binary()?;
+    crate::bootstrap::wasm()?;
+    Ok(())
+}
+
+fn binary() -> Result<OsString> {
+    Ok(std::env::var_os("ENVOY")
+        .ok_or("ENVOY is not set to an Envoy binary; `make test` sets it up")?)
+}
+
+/// An Envoy process, whether it comes up or not.
+pub struct Process {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Process {
+    pub fn spawn(mut bootstrap: Value, workers: u32) -> Result<Self> {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        bootstrap["admin"] =
+            json!({ "address": { "pipe": { "path": format!("@{}", admin(&folder)) } } });
+        let config = folder.path().join("bootstrap.json");
+        fs::write(&config, bootstrap.to_string())?;
+        let log = File::create(folder.path().join("log"))?;
+        let binary = binary()?;
+        let child = Command::new(&binary)
+            .args(["--disable-hot-restart", "--concurrency", &workers.to_string(), "-c"])
+            .arg(config)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|e| format!("{}: {e}", binary.display()))?;
+        Ok(Self { child, folder })
+    }
+
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.folder.path().join("log")).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// How it ended by itself, or `None` if it did not within the limit.
+    pub fn exit(&mut self) -> Result<Option<ExitStatus>> {
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            sleep(Duration::from_millis(50));
+        }
+        Ok(None)
+    }
+
+    /// What the admin interface says.
+    fn ask(&self, path: &str) -> Result<String> {
+        ask_admin(&format!("\0{}", admin(&self.folder)), path)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("Envoy ended ({status}):\n{}", self.tail()).into());
+            }
+            if self.ask("/ready").is_ok() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50));
+        }
+        Err(format!("Envoy is not ready after {LIMIT:?}:\n{}", self.tail()).into())
+    }
+
+    fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        let log = self.log();
+        for line in log.lines().filter(|line| tells_of_a_crash(line)) {
+            CRASHED.store(true, Ordering::SeqCst);
+            eprintln!("a filter crashed: {line}");
+        }
+    }
+}
+
+/// A name in Linux's abstract namespace: no port to find free, no file that a container would have to share.
+fn admin(folder: &TempDir) -> String {
+    format!("envoy-cors-test{}", folder.path().file_name().unwrap().display())
+}
+
+fn tells_of_a_crash(line: &str) -> bool {
+    ["Uncaught RuntimeError", "in-VM backtrace", "panicked at"]
+        .iter()
+        .any(|sign| line.contains(sign))
+}
+
+/// An Envoy that answers.
+pub struct Envoy {
+    process: Process,
+    ports: BTreeMap<String, u16>,
+}
+
+impl Envoy {
+    pub fn start(bootstrap: Value, workers: u32) -> Result<Self> {
+        let mut process = Process::spawn(bootstrap, workers)?;
+        process.wait_until_ready()?;
+        let listeners: Value = serde_json::from_str(&process.ask("/listeners?format=json")?)?;
+        let port = |it: &Value| {
+            let name = it["name"].as_str().unwrap().to_owned();
+            let port = it["local_address"]["socket_address"]["port_value"].as_u64().unwrap();
+            (name, u16::try_from(port).unwrap())
+        };
+        let ports = listeners["listener_statuses"].as_array().unwrap().iter().map(port).collect();
+        Ok(Self { process, ports })
+    }
+
+    pub fn port(&self, listener: &str) -> u16 {
+        self.ports[listener]
+    }
+
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}

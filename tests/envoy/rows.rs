@@ -1,0 +1,136 @@
+//! Every row of `tests/cases`, over HTTP/1.1 and HTTP/2.
+
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::client::{self, Protocol, Response, Result};
+use crate::process::Envoy;
+use crate::table::{self, Answer, Case, Group, Runner, Source};
+use crate::{bootstrap, upstream};
+
+/// An Envoy with a listener for each group of a table, named by the group's index.
+pub struct Table(Envoy);
+
+impl Table {
+    pub fn start(groups: &[Group], workers: u32) -> Result<Self> {
+        let upstream = upstream::start(replies(groups))?;
+        Ok(Self(Envoy::start(bootstrap::of_groups(groups, upstream), workers)?))
+    }
+
+    pub fn port(&self, group: usize) -> u16 {
+        self.0.port(&group.to_string())
+    }
+
+    pub fn log(&self) -> String {
+        self.0.log()
+    }
+}
+
+/// What upstream answers to each row.
+pub fn replies(groups: &[Group]) -> std::collections::HashMap<String, table::Reply> {
+    let cases = groups.iter().flat_map(|group| &group.cases);
+    cases.map(|case| (case.name.clone(), case.upstream.clone())).collect()
+}
+
+pub fn trials() -> Vec<Trial> {
+    let groups = Arc::new(table::load());
+    let table = Arc::new(Lazy::default());
+    let mut trials = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        for case in &group.cases {
+            for protocol in protocols_of(case) {
+                let (case, groups, table) = (case.clone(), Arc::clone(&groups), Arc::clone(&table));
+                trials.push(Trial::test(name(&case, protocol), move || {
+                    let table = table.get(|| Table::start(&groups, 1))?;
+                    check(table.port(index), &case, protocol)
+                        .map_err(|e| with_policy(&e, &groups[index]))
+                }));
+            }
+        }
+    }
+    trials
+}
+
+fn with_policy(error: &Failed, group: &Group) -> Failed {
+    let policy: String =
+        format!("{:#}", group.policy.as_ref().unwrap()).chars().take(3000).collect();
+    let environment = group.environment.as_deref().unwrap_or("none");
+    format!(
+        "{}\n\nenvironment: {environment}\npolicy: {policy}",
+        error.message().unwrap_or_default()
+    )
+    .into()
+}
+
+pub fn name(case: &Case, protocol: Protocol) -> String {
+    format!("{protocol:?}: {}", case.name).to_lowercase()
+}
+
+pub fn protocols_of(case: &Case) -> impl Iterator<Item = Protocol> + use<> {
+    let sent_over = [(Protocol::Http1, Runner::Http1), (Protocol::Http2, Runner::Http2)].map(
+        |(protocol, runner)| {
+            // Nothing here speaks TLS.
+            (case.runs_on(runner) && case.send.scheme == b"http").then_some(protocol)
+        },
+    );
+    sent_over.into_iter().flatten()
+}
+
+/// Started for the first trial that asks, ended after the last.
+pub struct Lazy<T>(OnceLock<Option<T>>);
+
+impl<T> Default for Lazy<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> Lazy<T> {
+    pub fn get(&self, start: impl FnOnce() -> Result<T>) -> std::result::Result<&T, Failed> {
+        let report = |error| eprintln!("{error}");
+        self.0
+            .get_or_init(|| start().map_err(report).ok())
+            .as_ref()
+            .ok_or_else(|| "Envoy did not start".into())
+    }
+}
+
+/// Sends one row and compares the answer with it.
+pub fn check(port: u16, case: &Case, protocol: Protocol) -> std::result::Result<(), Failed> {
+    let request = client::request(&case.send, &case.name, protocol)
+        .map_err(|e| format!("{e}: {protocol:?} cannot carry this row, say so in `only`"))?;
+    let response = client::send(port, protocol, request)?;
+    let actual = answer(&response);
+    let mut found = case.get.differences(&actual);
+    if actual.from == Source::Filter {
+        let details = case.outcome.and_then(table::Outcome::details).unwrap_or_default();
+        if details_of(&response) != details {
+            found.push(format!("details: expected {details}, got {}", details_of(&response)));
+        }
+        if !response.body.is_empty() {
+            found.push(format!("a body of {} bytes", response.body.len()));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let (found, details) = (found.join("\n"), details_of(&response));
+    Err(format!("{found}\n\n{case}\n\ngot: {actual}\n  details: {details}").into())
+}
+
+pub fn answer(response: &Response) -> Answer {
+    let from = if response.headers.contains_key("x-upstream") {
+        Source::Upstream
+    } else if details_of(response).starts_with("cors_") {
+        Source::Filter
+    } else {
+        Source::Envoy
+    };
+    let lines = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Answer::new(response.status, from, lines)
+}
+
+fn details_of(response: &Response) -> &str {
+    response.headers.get("x-details").and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
