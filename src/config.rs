@@ -181,11 +181,11 @@ impl Config {
         let mut fields = Fields::of(String::new(), value, problems)?;
         let environment = fields.text("environment");
         let policies = fields.take("policies").map(|(at, value)| {
-            let policies = fields.elements(&at, value).unwrap_or_default();
-            if policies.is_empty() {
+            let policies = fields.elements(&at, value);
+            if policies.as_ref().is_some_and(Vec::is_empty) {
                 fields.report(&at, Problem::EmptyPolicies);
             }
-            policies
+            policies.unwrap_or_default()
         });
         let is_default = policies.is_none() || fields.any_of(&POLICY_FIELDS);
         let default = PolicyConfig::from_fields(&mut fields);
@@ -305,6 +305,21 @@ impl Value {
     }
 }
 
+// Beyond 2^53 a number is rounded, and out of every range that is asked for.
+#[allow(clippy::cast_precision_loss)]
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number as f64)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(number as f64)
+    }
+}
+
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AnyValue;
@@ -321,14 +336,11 @@ impl<'de> Deserialize<'de> for Value {
             fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
                 Ok(Value::Bool(value))
             }
-            // Beyond 2^53 a number is out of every range that is asked for.
-            #[allow(clippy::cast_precision_loss)]
             fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-                Ok(Value::Number(value as f64))
+                Ok(value.into())
             }
-            #[allow(clippy::cast_precision_loss)]
             fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-                Ok(Value::Number(value as f64))
+                Ok(value.into())
             }
             fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
                 Ok(Value::Number(value))
@@ -413,7 +425,10 @@ impl<'p> Fields<'p> {
             let problem = Problem::UnknownField {
                 name: key.clone(),
                 place,
-                resembles: known().find(|name| resembles(key, name)),
+                resembles: known()
+                    .filter_map(|name| Some((unlikeness(key, name)?, name)))
+                    .min()
+                    .map(|(_, name)| name),
                 known: known().collect(),
             };
             self.problems.push(Diagnostic::new(&self.path(key), problem));
@@ -567,16 +582,19 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
-/// Whether someone who wrote `key` may have meant `name`: the one is part of
-/// the other, or at most three letters differ.
-fn resembles(key: &str, name: &str) -> bool {
+/// How far `key` is from `name`, if someone who wrote the one may have meant
+/// the other: the one is part of the other, or at most three letters differ.
+fn unlikeness(key: &str, name: &str) -> Option<usize> {
     let plain = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
     };
     let (key, name) = (plain(key), plain(name));
     // Longer keys resemble nothing, and cost nothing.
-    (4..=64).contains(&key.len())
-        && (name.contains(&key) || key.contains(&name) || distance(&key, &name) <= 3)
+    if !(4..=64).contains(&key.len()) {
+        return None;
+    }
+    let distance = distance(&key, &name);
+    (distance <= 3 || name.contains(&key) || key.contains(&name)).then_some(distance)
 }
 
 /// Levenshtein distance.

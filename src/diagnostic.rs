@@ -168,7 +168,7 @@ pub enum Problem {
     /// A policy without `allowOrigins`.
     NoAllowOrigins,
     /// Origins per environment, and no environment.
-    NoEnvironment(Vec<String>),
+    NoEnvironment,
     /// An environment that `allowOrigins` does not name.
     UnknownEnvironment {
         /// The environment.
@@ -279,10 +279,10 @@ impl fmt::Display for Problem {
             Self::FieldTwice { first } => {
                 write!(f, "given twice, first as {}; keep one of them", Quoted(first))
             }
-            Self::WrongType { expected, found } => {
-                write!(f, "is {found}; write {expected}")?;
-                if *found == "null" { f.write_str(", or leave the field out") } else { Ok(()) }
+            Self::WrongType { expected, found: found @ "null" } => {
+                write!(f, "is {found}; write {expected}, in quotes if you mean the text \"null\"")
             }
+            Self::WrongType { expected, found } => write!(f, "is {found}; write {expected}"),
             Self::NotOneOf(words) => {
                 write!(f, "not a value of this field; write {}", Words(words, "or"))
             }
@@ -296,17 +296,16 @@ impl fmt::Display for Problem {
             Self::ScopeTwice(other) | Self::EntryTwice(other) => {
                 write!(f, "stands at {other} already; remove it")
             }
-            Self::NoEnvironment(known) => write!(
-                f,
-                "lists origins for {}, but no environment is chosen; write \"environment\" at the top level or set CORS_ENVIRONMENT in the VM",
-                Names(known)
+            Self::NoEnvironment => f.write_str(
+                "lists origins per environment, but no environment is chosen; write \"environment\" at the top level or set CORS_ENVIRONMENT in the VM",
             ),
-            Self::UnknownEnvironment { name, known } => write!(
-                f,
-                "has no list for the environment {}, only for {}; add one (`[]` grants nobody) or choose another environment",
-                Quoted(name),
-                Names(known)
-            ),
+            Self::UnknownEnvironment { name, known } => {
+                write!(f, "has no list for the environment {}", Quoted(name))?;
+                if !known.is_empty() {
+                    write!(f, ", only for {}", Words(known, "and"))?;
+                }
+                f.write_str("; add one (`[]` grants nobody) or choose another environment")
+            }
             Self::Pattern(why, meant) => {
                 let (clause, remedy) = invalid_pattern(*why);
                 match meant {
@@ -361,9 +360,9 @@ fn unknown_field(
 ) -> fmt::Result {
     write!(f, "{place} has no field {}; ", Quoted(name))?;
     match (name, resembles) {
+        ("name" | "match", _) => f.write_str("it belongs to an element of \"policies\""),
+        ("policies" | "environment", _) => f.write_str("it belongs to the top level"),
         (_, Some(meant)) => write!(f, "did you mean {}?", Quoted(meant)),
-        ("name" | "match", None) => f.write_str("it belongs to an element of \"policies\""),
-        ("policies" | "environment", None) => f.write_str("it belongs to the top level"),
         _ => write!(f, "remove it, or use one of {}", Words(known, "and")),
     }
 }
@@ -374,6 +373,10 @@ fn invalid_pattern(why: InvalidPattern) -> (&'static str, &'static str) {
         InvalidPattern::MisplacedWildcard => (
             "a wildcard can only be a whole \"*.\" before the host or \":*\" for the port",
             "write a pattern like \"https://*.example.com\" or \"http://localhost:*\", or \"*\" alone for every origin",
+        ),
+        InvalidPattern::RegularExpression => (
+            "a pattern is not a regular expression",
+            "write one like \"https://*.example.com\" or \"http://localhost:*\", or list the origins",
         ),
         InvalidPattern::WildcardAddress => {
             ("an IP address has no sub-domains", "write the address without \"*.\"")
@@ -412,7 +415,7 @@ fn malformed(why: Malformed) -> (&'static str, &'static str) {
             ("the host has two dots in a row, or one at its start", "remove one")
         }
         Malformed::LongLabel => ("a part of the host is longer than 63 bytes", "shorten it"),
-        Malformed::HostByte(_) => (
+        Malformed::HostByte => (
             "the host holds a character that is none of letter, digit, hyphen, underscore and dot",
             "remove it",
         ),
@@ -440,7 +443,7 @@ fn malformed(why: Malformed) -> (&'static str, &'static str) {
 
 fn invalid_host(why: InvalidHost) -> &'static str {
     match why {
-        InvalidHost::Any => "matches every host, as no host does; leave \"hosts\" out instead",
+        InvalidHost::Any => "would match every host; leave \"hosts\" out instead",
         InvalidHost::MisplacedWildcard => {
             "a wildcard can only be a whole \"*.\" at the start; write it as in \"*.example.com\""
         }
@@ -513,14 +516,5 @@ impl<T: AsRef<str>> fmt::Display for Words<'_, T> {
             write!(f, "{}", Quoted(word.as_ref()))?;
         }
         Ok(())
-    }
-}
-
-/// The names of environments.
-struct Names<'a>(&'a [String]);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { f.write_str("none") } else { Words(self.0, "and").fmt(f) }
     }
 }

@@ -49,6 +49,8 @@ pub enum InvalidPattern {
     Malformed(Malformed),
     /// A `*` that is neither `*.` before the host nor `:*` behind it.
     MisplacedWildcard,
+    /// A regular expression, which other systems take here.
+    RegularExpression,
     /// `*.` before an IP address.
     WildcardAddress,
 }
@@ -71,6 +73,12 @@ impl<'a> OriginPattern<'a> {
         match text {
             "*" => return Ok(Self::Any),
             "null" => return Ok(Self::Null),
+            _ if text.contains(['^', '$', '(', '|'])
+                || text.contains(".*")
+                || text.contains("\\.") =>
+            {
+                return Err(InvalidPattern::RegularExpression);
+            }
             _ => {}
         }
         let (scheme, rest) = text.split_once("://").ok_or(Malformed::NoScheme)?;
@@ -191,7 +199,7 @@ mod tests {
 
     #[test]
     fn rejected() {
-        use InvalidPattern::{MisplacedWildcard, WildcardAddress};
+        use InvalidPattern::{MisplacedWildcard, RegularExpression, WildcardAddress};
         for (text, why) in [
             ("", Malformed::NoScheme.into()),
             ("NULL", Malformed::NoScheme.into()),
@@ -203,7 +211,11 @@ mod tests {
             ("https://a.*.example.com", MisplacedWildcard),
             ("https://*.*.example.com", MisplacedWildcard),
             ("https://**.example.com", MisplacedWildcard),
-            ("https://example.*", MisplacedWildcard),
+            ("https://e*.com", MisplacedWildcard),
+            ("https://.*", RegularExpression),
+            ("https://example\\.com", RegularExpression),
+            ("^https://example.com$", RegularExpression),
+            ("https://(a|b).example.com", RegularExpression),
             ("*://example.com", MisplacedWildcard),
             ("https://example.com:8*", MisplacedWildcard),
             ("https://example.com:*:*", MisplacedWildcard),

@@ -178,10 +178,12 @@ fn choose(
         }
     }
     chosen.unwrap_or_else(|| {
-        let known = lists.into_iter().map(|(name, _)| name).collect();
         let problem = match environment {
-            Some(name) => Problem::UnknownEnvironment { name: name.to_owned(), known },
-            None => Problem::NoEnvironment(known),
+            Some(name) => Problem::UnknownEnvironment {
+                name: name.to_owned(),
+                known: lists.into_iter().map(|(name, _)| name).collect(),
+            },
+            None => Problem::NoEnvironment,
         };
         problems.push(Diagnostic::new(&at, problem));
         Allowlist::default()
@@ -204,43 +206,44 @@ impl OriginChecks {
         let mut seen = HashMap::with_capacity(patterns.len());
         for (index, text, pattern) in patterns {
             let first = *seen.entry(text).or_insert(index);
-            let problem = if first == index {
-                self.problem(&pattern, &allowlist)
+            let at = list.path(index);
+            let mut report = |problem| problems.push(Diagnostic::about(&at, text, problem));
+            if first == index {
+                self.problems(&pattern, &allowlist).for_each(&mut report);
             } else {
-                Some(Problem::EntryTwice(list.path(first)))
-            };
-            if let Some(problem) = problem {
-                problems.push(Diagnostic::about(&list.path(index), text, problem));
+                report(Problem::EntryTwice(list.path(first)));
             }
         }
         allowlist
     }
 
     /// What is wrong with an entry that is a pattern and stands there once.
-    fn problem(&self, pattern: &OriginPattern<'_>, allowlist: &Allowlist) -> Option<Problem> {
-        let dangerous = match *pattern {
-            OriginPattern::Any => self.credentials.then_some(Problem::AnyWithCredentials),
-            OriginPattern::Null if self.credentials => Some(Problem::NullWithCredentials),
-            OriginPattern::Null => Some(Problem::Null),
-            OriginPattern::Tuple { .. } if !self.credentials => None,
-            OriginPattern::Tuple { scheme: "http", host, .. }
-                if !self.insecure && !origin::is_loopback(host.domain()) =>
-            {
-                Some(Problem::InsecureWithCredentials)
+    fn problems(
+        &self,
+        pattern: &OriginPattern<'_>,
+        allowlist: &Allowlist,
+    ) -> impl Iterator<Item = Problem> {
+        let dangers = match *pattern {
+            OriginPattern::Any => [self.credentials.then_some(Problem::AnyWithCredentials), None],
+            OriginPattern::Null if self.credentials => [Some(Problem::NullWithCredentials), None],
+            OriginPattern::Null => [Some(Problem::Null), None],
+            OriginPattern::Tuple { .. } if !self.credentials => [None, None],
+            OriginPattern::Tuple { scheme, host, .. } => {
+                let insecure = scheme == "http" && !origin::is_loopback(host.domain());
+                let public = matches!(host, HostPattern::Below(name) if is_single_label(name));
+                [
+                    (insecure && !self.insecure).then_some(Problem::InsecureWithCredentials),
+                    (public && !self.public_suffixes)
+                        .then_some(Problem::PublicSuffixWithCredentials),
+                ]
             }
-            OriginPattern::Tuple { host: HostPattern::Below(domain), .. }
-                if !self.public_suffixes && is_single_label(domain) =>
-            {
-                Some(Problem::PublicSuffixWithCredentials)
-            }
-            OriginPattern::Tuple { .. } => None,
         };
-        let useless = || match pattern {
+        let useless = match pattern {
             OriginPattern::Any => None,
             _ if allowlist.is_any() => Some(Problem::BesideAny),
-            _ => Some(Problem::CoveredBy(allowlist.covering(pattern)?.to_string())),
+            _ => allowlist.covering(pattern).map(|by| Problem::CoveredBy(by.to_string())),
         };
-        dangerous.or_else(useless)
+        dangers.into_iter().flatten().chain(useless)
     }
 }
 
@@ -252,7 +255,7 @@ fn is_single_label(domain: &str) -> bool {
 
 /// The pattern that somebody may have meant who wrote `text`.
 fn meant(text: &str, why: InvalidPattern) -> Option<String> {
-    if matches!(why, InvalidPattern::MisplacedWildcard) {
+    if matches!(why, InvalidPattern::MisplacedWildcard | InvalidPattern::RegularExpression) {
         return None;
     }
     let text = text.trim().to_ascii_lowercase();
@@ -289,7 +292,7 @@ fn methods(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names 
         }
     };
     let names = NameList::read(list, |text| method::normalize(text).to_owned(), check, problems);
-    names.report_covered(|_| true, problems);
+    names.report_covered(|name| !method::is_safelisted(name.as_bytes()), problems);
     names.finish(!credentials, "")
 }
 
@@ -329,7 +332,7 @@ fn exposed(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names 
         let problem = Problem::AnyExposedWithCredentials;
         problems.push(Diagnostic::about(&list.path(index), "*", problem));
     }
-    names.report_covered(|_| true, problems);
+    names.report_covered(|name| !header::is_safelisted_response_name(name), problems);
     names.finish(true, "")
 }
 

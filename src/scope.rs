@@ -126,8 +126,9 @@ impl Policies {
         match rules.iter().find(|other| other.prefix == rule.prefix) {
             Some(other) => {
                 let scope = format!("{host}{}", String::from_utf8_lossy(&rule.prefix));
+                let value = Some(scope).filter(|scope| !scope.is_empty());
                 let problem = Problem::SameScope(other.at.clone());
-                problems.push(Diagnostic::about(&rule.at, &scope, problem));
+                problems.push(Diagnostic { value, ..Diagnostic::new(&rule.at, problem) });
             }
             None => rules.push(rule),
         }
@@ -314,12 +315,15 @@ fn parse_prefix(text: &str) -> Result<String, InvalidPathPrefix> {
 }
 
 /// The host of an `:authority`, in the spelling of the configuration; empty if
-/// it is not text, so that only policies for every host match.
+/// it is not one, so that only policies for every host match.
 fn host_of(authority: Vec<u8>) -> String {
     let mut authority = String::from_utf8(authority).unwrap_or_default();
     authority.make_ascii_lowercase();
     let host = without_port(&authority);
     let host = host.strip_suffix('.').unwrap_or(host);
+    if host.split('.').any(str::is_empty) {
+        return String::new();
+    }
     origin::canonical_ipv6(host).unwrap_or_else(|| host.to_owned())
 }
 
@@ -440,6 +444,8 @@ mod tests {
             ("[0:0::1]", "[::1]"),
             ("10.0.0.1:80", "10.0.0.1"),
             ("", ""),
+            (".example.com", ""),
+            ("a..example.com", ""),
         ] {
             assert_eq!(host_of(authority.into()), host, "{authority}");
         }

@@ -9,14 +9,35 @@ use crate::table::Group;
 
 const TYPES: &str = "type.googleapis.com/envoy.extensions";
 
-/// A listener `0`, `1`, … for each of `groups`, all in front of the same upstream.
+/// A listener for each of `groups` and each scheme that its rows speak of, all in front of the same upstream.
 pub fn of_groups(groups: &[Group], upstream: u16) -> Value {
-    let listener = |(index, group): (usize, &Group)| {
+    let mut listeners = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
         let policy = group.policy.as_ref().expect("a policy").to_string();
-        listener(&index.to_string(), filter(&string_value(&policy), group.environment.as_deref()))
-    };
-    let listeners: Vec<_> = groups.iter().enumerate().map(listener).collect();
+        let filter = filter(&string_value(&policy), group.environment.as_deref());
+        for scheme in SCHEMES
+            .into_iter()
+            .filter(|it| group.cases.iter().any(|case| case.send.scheme == it.as_bytes()))
+        {
+            let mut listener = listener(&listener_name(index, scheme.as_bytes()), &filter);
+            manager(&mut listener)["scheme_header_transformation"] =
+                json!({ "scheme_to_overwrite": scheme });
+            listeners.push(listener);
+        }
+    }
     of_listeners(&listeners, upstream)
+}
+
+/// What `:scheme` can be without TLS: Envoy overwrites it with either.
+pub const SCHEMES: [&str; 2] = ["http", "https"];
+
+pub fn listener_name(group: usize, scheme: &[u8]) -> String {
+    format!("{group} {}", scheme.escape_ascii())
+}
+
+/// The one HTTP connection manager of `listener`.
+pub fn manager(listener: &mut Value) -> &mut Value {
+    &mut listener["filter_chains"][0]["filters"][0]["typed_config"]
 }
 
 /// Envoy hands this over to the filter as it stands.
@@ -63,7 +84,7 @@ pub fn wasm() -> Result<PathBuf> {
         .map_err(|e| format!("{}: {e}; `make build` makes it", path.display()))?)
 }
 
-pub fn listener(name: &str, filter: Value) -> Value {
+pub fn listener(name: &str, filter: &Value) -> Value {
     let router = json!({
         "name": "envoy.filters.http.router",
         "typed_config": { "@type": format!("{TYPES}.filters.http.router.v3.Router") },

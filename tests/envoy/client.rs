@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::ext::Protocol as Extended;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Uri, Version};
+use hyper::{Method, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -120,30 +120,32 @@ async fn received(response: hyper::Response<Incoming>) -> Result<Response> {
 pub fn request(row: &Request, id: &str, protocol: Protocol) -> Result<Outgoing> {
     let mut request = hyper::Request::new(Full::new(Bytes::from(row.body.clone())));
     *request.method_mut() = Method::from_bytes(&row.method)?;
+    *request.uri_mut() = uri(row, protocol)?;
     let mut lines = vec![("x-case", id.as_bytes())];
     lines.extend(row.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-    match protocol {
-        Protocol::Http1 => {
-            lines.push(("host", &row.authority));
-            *request.uri_mut() = Uri::try_from(row.path.as_slice())?;
-        }
-        Protocol::Http2 => {
-            let uri =
-                Uri::builder().scheme(row.scheme.as_slice()).authority(row.authority.as_slice());
-            *request.uri_mut() = uri.path_and_query(row.path.as_slice()).build()?;
-            *request.version_mut() = Version::HTTP_2;
-            if row.headers.iter().any(|(name, _)| name == "upgrade") {
-                // RFC 8441: the same handshake in the form that HTTP/2 has for it.
-                *request.method_mut() = Method::CONNECT;
-                request.extensions_mut().insert(Extended::from_static("websocket"));
-                lines.retain(|(name, _)| {
-                    !["connection", "upgrade", "sec-websocket-key"].contains(name)
-                });
-            }
-        }
+    if protocol == Protocol::Http1 {
+        lines.push(("host", &row.authority));
+    } else if row.headers.iter().any(|(name, _)| name == "upgrade") {
+        // RFC 8441: the same handshake in the form that HTTP/2 has for it.
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Extended::from_static("websocket"));
+        lines.retain(|(name, _)| !["connection", "upgrade", "sec-websocket-key"].contains(name));
     }
     for (name, value) in lines {
         request.headers_mut().append(HeaderName::try_from(name)?, HeaderValue::from_bytes(value)?);
     }
     Ok(request)
+}
+
+fn uri(row: &Request, protocol: Protocol) -> Result<Uri> {
+    let uri = match protocol {
+        Protocol::Http1 => Uri::try_from(row.path.as_slice())?,
+        Protocol::Http2 => {
+            let start = Uri::builder().scheme("http").authority(row.authority.as_slice());
+            start.path_and_query(row.path.as_slice()).build()?
+        }
+    };
+    // A fragment is dropped without a word.
+    let kept = uri.path_and_query().is_some_and(|it| row.path.ends_with(it.as_str().as_bytes()));
+    if kept { Ok(uri) } else { Err("the path would not be sent as it is".into()) }
 }

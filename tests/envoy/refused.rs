@@ -1,4 +1,48 @@
-//! x
-pub fn trials() -> Vec<libtest_mimic::Trial> {
-    Vec::new()
+//! Envoy does not start with a configuration that the filter refuses, and its log says why.
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+
+use crate::bootstrap::{filter, listener, of_listeners, string_value};
+use crate::process::Process;
+use crate::table::{self, Invalid};
+
+pub fn trials() -> Vec<Trial> {
+    let rows: Vec<Invalid> = table::read(&table::tests().join("invalid.yaml"));
+    let mut trials: Vec<_> = rows
+        .into_iter()
+        .filter(|row| row.envoy)
+        .map(|row| trial(&row.case, string_value(&row.config), row.says))
+        .collect();
+    assert!(!trials.is_empty(), "no row of invalid.yaml is meant for Envoy");
+    let value = json!({ "allowOrigins": ["https://app.example.com"] });
+    let as_struct =
+        json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": value });
+    trials.push(trial("a Struct", as_struct, vec!["google.protobuf.StringValue".into()]));
+    trials.push(trial("no configuration", Value::Null, vec!["write a policy as JSON text".into()]));
+    trials
+}
+
+fn trial(case: &str, configuration: Value, says: Vec<String>) -> Trial {
+    Trial::test(format!("refused: {case}"), move || {
+        let nobody = 1;
+        let listeners = [listener("refused", &filter(&configuration, None))];
+        let mut envoy = Process::spawn(of_listeners(&listeners, nobody), 1)?;
+        let ended = envoy.exit()?;
+        let log = envoy.log();
+        match ended {
+            None => Err(Failed::from("Envoy runs with it")),
+            Some(status) if status.success() => Err("Envoy ended as if all were well".into()),
+            Some(_) => told(&log, &says),
+        }
+    })
+}
+
+fn told(log: &str, says: &[String]) -> Result<(), Failed> {
+    let missing: Vec<_> = says.iter().filter(|line| !log.contains(*line)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains("[info]")).collect();
+    Err(format!("the log does not say {missing:#?}, but\n{}", lines.join("\n")).into())
 }

@@ -9,7 +9,7 @@ use crate::process::Envoy;
 use crate::table::{self, Answer, Case, Group, Runner, Source};
 use crate::{bootstrap, upstream};
 
-/// An Envoy with a listener for each group of a table, named by the group's index.
+/// An Envoy with a listener for each group of a table, or two.
 pub struct Table(Envoy);
 
 impl Table {
@@ -18,8 +18,8 @@ impl Table {
         Ok(Self(Envoy::start(bootstrap::of_groups(groups, upstream), workers)?))
     }
 
-    pub fn port(&self, group: usize) -> u16 {
-        self.0.port(&group.to_string())
+    pub fn port(&self, group: usize, case: &Case) -> u16 {
+        self.0.port(&bootstrap::listener_name(group, &case.send.scheme))
     }
 
     pub fn log(&self) -> String {
@@ -43,7 +43,7 @@ pub fn trials() -> Vec<Trial> {
                 let (case, groups, table) = (case.clone(), Arc::clone(&groups), Arc::clone(&table));
                 trials.push(Trial::test(name(&case, protocol), move || {
                     let table = table.get(|| Table::start(&groups, 1))?;
-                    check(table.port(index), &case, protocol)
+                    check(table.port(index, &case), &case, protocol)
                         .map_err(|e| with_policy(&e, &groups[index]))
                 }));
             }
@@ -68,13 +68,12 @@ pub fn name(case: &Case, protocol: Protocol) -> String {
 }
 
 pub fn protocols_of(case: &Case) -> impl Iterator<Item = Protocol> + use<> {
-    let sent_over = [(Protocol::Http1, Runner::Http1), (Protocol::Http2, Runner::Http2)].map(
-        |(protocol, runner)| {
-            // Nothing here speaks TLS.
-            (case.runs_on(runner) && case.send.scheme == b"http").then_some(protocol)
-        },
-    );
-    sent_over.into_iter().flatten()
+    let can_be_sent = bootstrap::SCHEMES.iter().any(|it| it.as_bytes() == case.send.scheme);
+    let pairs = [(Protocol::Http1, Runner::Http1), (Protocol::Http2, Runner::Http2)];
+    pairs
+        .map(|(protocol, runner)| (can_be_sent && case.runs_on(runner)).then_some(protocol))
+        .into_iter()
+        .flatten()
 }
 
 /// Started for the first trial that asks, ended after the last.
@@ -100,13 +99,18 @@ impl<T> Lazy<T> {
 pub fn check(port: u16, case: &Case, protocol: Protocol) -> std::result::Result<(), Failed> {
     let request = client::request(&case.send, &case.name, protocol)
         .map_err(|e| format!("{e}: {protocol:?} cannot carry this row, say so in `only`"))?;
-    let response = client::send(port, protocol, request)?;
-    let actual = answer(&response);
+    let response =
+        client::send(port, protocol, request).map_err(|e| format!("no answer: {e:?}\n\n{case}"))?;
+    compare(case, &response)
+}
+
+pub fn compare(case: &Case, response: &Response) -> std::result::Result<(), Failed> {
+    let (actual, details) = (answer(response), details_of(response));
     let mut found = case.get.differences(&actual);
     if actual.from == Source::Filter {
-        let details = case.outcome.and_then(table::Outcome::details).unwrap_or_default();
-        if details_of(&response) != details {
-            found.push(format!("details: expected {details}, got {}", details_of(&response)));
+        let expected = case.outcome.and_then(table::Outcome::details).unwrap_or_default();
+        if details != expected {
+            found.push(format!("details: expected {expected}, got {details}"));
         }
         if !response.body.is_empty() {
             found.push(format!("a body of {} bytes", response.body.len()));
@@ -115,8 +119,7 @@ pub fn check(port: u16, case: &Case, protocol: Protocol) -> std::result::Result<
     if found.is_empty() {
         return Ok(());
     }
-    let (found, details) = (found.join("\n"), details_of(&response));
-    Err(format!("{found}\n\n{case}\n\ngot: {actual}\n  details: {details}").into())
+    Err(format!("{}\n\n{case}\n\ngot: {actual}\n  details: {details}", found.join("\n")).into())
 }
 
 pub fn answer(response: &Response) -> Answer {

@@ -29,6 +29,20 @@ pub struct Group {
     pub cases: Vec<Case>,
 }
 
+/// A configuration that is refused, a row of `invalid.yaml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invalid {
+    pub case: String,
+    #[serde(deserialize_with = "text::configuration")]
+    pub config: String,
+    /// Lines that the user reads.
+    pub says: Vec<String>,
+    /// Whether a real Envoy is to read it too: each start takes a while.
+    #[serde(default)]
+    pub envoy: bool,
+}
+
 /// One request and the answer it must get.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,7 +70,7 @@ pub struct Request {
 }
 
 /// What upstream answers.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(try_from = "Fields")]
 pub struct Reply {
     pub status: u16,
@@ -252,6 +266,11 @@ pub fn load() -> Vec<Group> {
     let groups: Vec<Group> = files.iter().flat_map(|file| read::<Vec<Group>>(file)).collect();
     assert!(groups.iter().all(|group| group.policy.is_some()), "a group without a policy");
     checked(groups)
+}
+
+/// The groups of a table that stands beside the test that needs it.
+pub fn parse(yaml: &str) -> Vec<Group> {
+    checked(text::yaml(yaml).unwrap_or_else(|e| panic!("{e}")))
 }
 
 /// The folder that holds every table.

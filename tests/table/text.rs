@@ -35,6 +35,14 @@ pub fn expanded<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::
     Ok(value)
 }
 
+/// A configuration as the filter gets it: a string stands for itself, everything else for its JSON.
+pub fn configuration<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(match expanded(from)? {
+        Some(Value::String(text)) => text,
+        other => other.unwrap_or_default().to_string(),
+    })
+}
+
 fn expand_all(value: &mut Value) {
     match value {
         Value::String(text) => *text = expand(text),

@@ -1,0 +1,59 @@
+# The wasm is built for WASI because only WASI shows a VM its environment variables.
+TARGET := wasm32-wasip1
+WASM := dist/envoy_cors.wasm
+NEWEST := 1.40.0
+OLDEST := 1.36.4
+SUPPORTED := $(NEWEST) 1.39.3 1.37.0 $(OLDEST)
+
+.PHONY: help run build wasm command test check unit envoy versions compose-test clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: wasm ## Start a real Envoy with the filter, show what it allows and refuses, keep serving
+	@python3 envoy/run.py "$$(tests/install-envoy $(NEWEST))"
+
+build: wasm command ## Make dist/envoy_cors.wasm and dist/envoy-cors
+
+wasm: ## Make dist/envoy_cors.wasm
+	@rustup --quiet target add $(TARGET)
+	cargo build --locked --release --lib --target $(TARGET)
+	@install -D -m 644 target/$(TARGET)/release/envoy_cors.wasm $(WASM)
+
+command: ## Make dist/envoy-cors
+	cargo build --locked --release --bin envoy-cors
+	@install -D -m 755 target/release/envoy-cors dist/envoy-cors
+
+test: check unit envoy versions ## Everything that CI checks, but for docker compose
+
+check: ## Formatting, lints and documentation, for the native and the wasm target
+	@rustup --quiet target add $(TARGET)
+	cargo fmt --check
+	cargo clippy --locked --all-targets --test envoy -- -D warnings
+	cargo clippy --locked --lib --target $(TARGET) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib --target $(TARGET) --document-private-items
+
+unit: ## The tests that need no Envoy
+	cargo test --locked
+
+envoy: wasm ## All cases against the newest and the oldest supported Envoy
+	@for version in $(NEWEST) $(OLDEST); do \
+		envoy="$$(tests/install-envoy $$version)" || exit; \
+		echo "Envoy $$version:"; \
+		ENVOY="$$envoy" cargo test --locked --test envoy || exit; \
+	done
+
+versions: wasm ## The requests of `make run` against every supported Envoy
+	@for version in $(SUPPORTED); do \
+		envoy="$$(tests/install-envoy $$version)" || exit; \
+		echo "Envoy $$version:"; \
+		python3 envoy/run.py "$$envoy" --once || exit; \
+	done
+
+compose-test: wasm ## All cases against Envoy in docker compose
+	tests/compose/test env ENVOY_CORS_COMPOSE=1 cargo test --locked --test envoy
+
+clean: ## Remove what was built and fetched
+	cargo clean
+	rm -rf dist
