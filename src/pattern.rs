@@ -74,7 +74,7 @@ impl<'a> OriginPattern<'a> {
             "*" => return Ok(Self::Any),
             "null" => return Ok(Self::Null),
             _ if text.contains(['^', '$', '(', '|'])
-                || text.contains(".*")
+                || text.contains("://.*")
                 || text.contains("\\.") =>
             {
                 return Err(InvalidPattern::RegularExpression);

@@ -64,6 +64,8 @@ pub fn of_listeners(listeners: &[Value], upstream: u16) -> Value {
 pub fn filter(configuration: &Value, environment: Option<&str>) -> Value {
     let mut vm = json!({ "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": wasm().unwrap() } } });
     if let Some(name) = environment {
+        // Before Envoy 1.39 a VM is shared with others that have the same code and other variables.
+        vm["vm_id"] = name.into();
         vm["environment_variables"] = json!({ "key_values": { "CORS_ENVIRONMENT": name } });
     }
     let mut config =

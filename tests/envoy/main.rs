@@ -1,6 +1,7 @@
 //! The rows of `tests/cases`, and what no row can say, through a real Envoy.
 //!
-//! `ENVOY` names the Envoy to run, `ENVOY_CORS_WASM` the filter (`dist/envoy_cors.wasm` if unset).
+//! `ENVOY` names the Envoy to run, `ENVOY_CORS_WASM` the filter (`dist/envoy_cors.wasm` if unset). With
+//! `ENVOY_CORS_COMPOSE` set, containers of `ENVOY_IMAGE` run instead, by the command in `COMPOSE`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -9,6 +10,7 @@ mod client;
 mod connection;
 mod gateway;
 mod hostile;
+mod launcher;
 mod load;
 mod process;
 mod refused;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args = libtest_mimic::Arguments::from_args();
     if !args.list
-        && let Err(error) = process::set_up()
+        && let Err(error) = launcher::set_up()
     {
         eprintln!("{error}");
         return ExitCode::FAILURE;

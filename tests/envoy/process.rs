@@ -1,9 +1,8 @@
 //! A running Envoy: started, asked for its ports, ended whatever happens.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::{self, File};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Result, ask_admin};
+use crate::launcher::Launcher;
 
 /// Compiling the filter's code takes a busy machine a while.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -23,41 +23,30 @@ pub fn any_crashed() -> bool {
     CRASHED.load(Ordering::SeqCst)
 }
 
-/// Says what is missing, once, before any test does.
-pub fn set_up() -> Result<()> {
-    binary()?;
-    crate::bootstrap::wasm()?;
-    Ok(())
-}
-
-fn binary() -> Result<OsString> {
-    Ok(std::env::var_os("ENVOY")
-        .ok_or("ENVOY is not set to an Envoy binary; `make test` sets it up")?)
-}
-
 /// An Envoy process, whether it comes up or not.
 pub struct Process {
+    launcher: Launcher,
     child: Child,
     folder: TempDir,
 }
 
 impl Process {
     pub fn spawn(mut bootstrap: Value, workers: u32) -> Result<Self> {
+        // Below the repository, where a container sees it.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        bootstrap["admin"] =
-            json!({ "address": { "pipe": { "path": format!("@{}", admin(&folder)) } } });
+        let launcher = Launcher::new(&name_of(&folder))?;
+        let admin = format!("@{}", name_of(&folder));
+        bootstrap["admin"] = json!({ "address": { "pipe": { "path": admin } } });
         let config = folder.path().join("bootstrap.json");
         fs::write(&config, bootstrap.to_string())?;
         let log = File::create(folder.path().join("log"))?;
-        let binary = binary()?;
-        let child = Command::new(&binary)
-            .args(["--disable-hot-restart", "--concurrency", &workers.to_string(), "-c"])
-            .arg(config)
+        let mut command = launcher.start(&config, workers);
+        let child = command
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .map_err(|e| format!("{}: {e}", binary.display()))?;
-        Ok(Self { child, folder })
+            .map_err(|e| format!("{}: {e}", command.get_program().display()))?;
+        Ok(Self { launcher, child, folder })
     }
 
     pub fn log(&self) -> String {
@@ -79,7 +68,7 @@ impl Process {
 
     /// What the admin interface says.
     fn ask(&self, path: &str) -> Result<String> {
-        ask_admin(&format!("\0{}", admin(&self.folder)), path)
+        ask_admin(&format!("\0{}", name_of(&self.folder)), path)
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -105,9 +94,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.launcher.end(&mut self.child);
         let log = self.log();
         for line in log.lines().filter(|line| tells_of_a_crash(line)) {
             CRASHED.store(true, Ordering::SeqCst);
@@ -116,9 +103,11 @@ impl Drop for Process {
     }
 }
 
-/// A name in Linux's abstract namespace: no port to find free, no file that a container would have to share.
-fn admin(folder: &TempDir) -> String {
-    format!("envoy-cors-test{}", folder.path().file_name().unwrap().display())
+/// The name of an Envoy, and in Linux's abstract namespace that of its admin interface: no port to find free, no file
+/// that a container would have to share.
+fn name_of(folder: &TempDir) -> String {
+    let name = folder.path().file_name().unwrap().to_string_lossy().to_lowercase();
+    format!("envoy-cors-test-{}", name.trim_start_matches('.'))
 }
 
 fn tells_of_a_crash(line: &str) -> bool {

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use crate::bootstrap::{filter, listener, of_listeners, string_value};
 use crate::process::Process;
-use crate::table::{self, Invalid};
+use crate::table::{self, Diagnosed};
 
 pub fn trials() -> Vec<Trial> {
-    let rows: Vec<Invalid> = table::read(&table::tests().join("invalid.yaml"));
+    let rows: Vec<Diagnosed> = table::read(&table::tests().join("diagnostics.yaml"));
     let mut trials: Vec<_> = rows
         .into_iter()
         .filter(|row| row.envoy)
         .map(|row| trial(&row.case, string_value(&row.config), row.says))
         .collect();
-    assert!(!trials.is_empty(), "no row of invalid.yaml is meant for Envoy");
+    assert!(!trials.is_empty(), "no row of diagnostics.yaml is meant for Envoy");
     let value = json!({ "allowOrigins": ["https://app.example.com"] });
     let as_struct =
         json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": value });

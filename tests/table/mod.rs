@@ -29,15 +29,18 @@ pub struct Group {
     pub cases: Vec<Case>,
 }
 
-/// A configuration that is refused, a row of `invalid.yaml`.
+/// A configuration and what its user reads about it, a row of `diagnostics.yaml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Invalid {
+pub struct Diagnosed {
     pub case: String,
     #[serde(deserialize_with = "text::configuration")]
     pub config: String,
-    /// Lines that the user reads.
+    /// Errors: where there is one, the configuration is refused.
+    #[serde(default)]
     pub says: Vec<String>,
+    #[serde(default)]
+    pub warns: Vec<String>,
     /// Whether a real Envoy is to read it too: each start takes a while.
     #[serde(default)]
     pub envoy: bool,

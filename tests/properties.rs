@@ -1,0 +1,275 @@
+//! What holds for every pattern, policy and request.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use envoy_cors::allowlist::Allowlist;
+use envoy_cors::pattern::OriginPattern;
+use envoy_cors::{Decision, Edit, Policies, decide};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Few schemes, labels and ports, so that patterns and origins meet often.
+fn scheme() -> impl Strategy<Value = String> {
+    "https?|app|a-b"
+}
+
+fn labels() -> impl Strategy<Value = String> {
+    vec("[ab]|com|a_-", 1..5).prop_map(|labels| labels.join("."))
+}
+
+fn port() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), Just(":8080".into()), Just(":1".into()), Just(":65535".into())]
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    let port = prop_oneof![3 => port(), 1 => Just(":*".to_owned())];
+    let star = prop_oneof![Just(""), Just("*.")];
+    let tuple = (scheme(), star, labels(), prop::bool::weighted(0.1), port).prop_map(
+        |(scheme, star, labels, dot, port)| {
+            format!("{scheme}://{star}{labels}{}{port}", if dot { "." } else { "" })
+        },
+    );
+    prop_oneof![30 => tuple, 1 => Just("null".to_owned())]
+}
+
+/// Origins, and texts that are one step away from one.
+fn origin() -> impl Strategy<Value = String> {
+    let origin = (scheme(), labels(), port())
+        .prop_map(|(scheme, labels, port)| format!("{scheme}://{labels}{port}"))
+        .boxed();
+    let broken = (origin.clone(), any::<prop::sample::Index>(), "[A*.:/@%\\-é\u{1}0]").prop_map(
+        |(origin, index, inserted)| {
+            let place = index.index(origin.len() + 1);
+            origin[..place].to_owned() + &inserted + &origin[place..]
+        },
+    );
+    prop_oneof![4 => origin, 3 => broken, 1 => pattern()]
+}
+
+/// The definition of matching, by the text of the contract and not by tables.
+fn matches(pattern: &str, origin: &str) -> bool {
+    if !pattern.contains('*') {
+        return pattern == origin;
+    }
+    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let (host, port) = match rest.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (rest, None),
+    };
+    let (pattern_scheme, pattern_rest) = pattern.split_once("://").unwrap();
+    let (pattern_host, pattern_port) = match pattern_rest.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (pattern_rest, None),
+    };
+    scheme == pattern_scheme
+        && match pattern_host.strip_prefix("*.") {
+            None => host == pattern_host,
+            Some(domain) => host
+                .strip_suffix(domain)
+                .and_then(|before| before.strip_suffix('.'))
+                .is_some_and(|before| before.split('.').all(is_label)),
+        }
+        && match (pattern_port, port) {
+            (Some("*"), None) => true,
+            (Some("*"), Some(port)) => is_written_port(scheme, port),
+            _ => port == pattern_port,
+        }
+}
+
+fn is_label(label: &str) -> bool {
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    (1..=63).contains(&label.len()) && label.chars().all(known)
+}
+
+fn is_written_port(scheme: &str, port: &str) -> bool {
+    let number: Option<u32> = port.parse().ok();
+    number.is_some_and(|n| (1..=65535).contains(&n) && n.to_string() == port)
+        && !matches!((scheme, port), ("http", "80") | ("https", "443"))
+}
+
+/// A policy that is accepted.
+fn policy() -> impl Strategy<Value = Value> {
+    let origins = prop_oneof![4 => vec(pattern(), 0..6), 1 => Just(vec!["*".to_owned()])];
+    let names =
+        |name: &'static str| vec(prop_oneof![Just("*".to_owned()), Just(name.to_owned())], 0..2);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (origins, names("PUT"), names("authorization"), option::of(0..86_400u32), flags).prop_map(
+        |(origins, methods, headers, max_age, (credentials, reject, forward, keep, shadow))| {
+            let everybody = origins.iter().any(|origin| origin == "*" || origin == "null");
+            let mut policy = json!({
+                "allowOrigins": origins,
+                "allowMethods": methods,
+                "allowHeaders": headers,
+                "exposeHeaders": ["x-a"],
+                "allowCredentials": credentials && !everybody,
+                "disallowedRequests": if reject { "reject" } else { "forward" },
+                "unmatchedPreflights": if forward { "forward" } else { "reject" },
+                "upstreamHeaders": if keep { "keep" } else { "replace" },
+                "mode": if shadow { "shadow" } else { "enforce" },
+                "dangerouslyAllowInsecureOrigins": true,
+                "dangerouslyAllowPublicSuffixes": true,
+            });
+            if let Some(seconds) = max_age {
+                policy["maxAge"] = seconds.into();
+            }
+            policy
+        },
+    )
+}
+
+/// Several of them, by host and path.
+fn configuration() -> impl Strategy<Value = Value> {
+    (policy(), vec(policy(), 0..3)).prop_map(|(mut default, mut named)| {
+        let scopes = [
+            json!({"hosts": ["api.example.com"]}),
+            json!({"hosts": ["*.example.com"], "pathPrefixes": ["/a", "/a/b"]}),
+        ];
+        for (index, (policy, scope)) in named.iter_mut().zip(scopes).enumerate() {
+            policy["name"] = format!("p{index}").into();
+            policy["match"] = scope;
+        }
+        named.truncate(2);
+        if !named.is_empty() {
+            default["policies"] = named.into();
+        }
+        default
+    })
+}
+
+/// The headers of a request: sensible values, and any bytes.
+fn request() -> impl Strategy<Value = Vec<(&'static str, Vec<u8>)>> {
+    let value = |sensible: BoxedStrategy<String>| {
+        let bytes = vec(any::<u8>(), 0..40);
+        option::of(prop_oneof![6 => sensible.prop_map(String::into_bytes), 1 => bytes])
+    };
+    let words = |words: &'static str| words.boxed();
+    (
+        value(words("OPTIONS|GET|POST")),
+        value(words("https?")),
+        value(words("(api|x)\\.example\\.com(:80)?|a\\.com")),
+        value(words("/(a(/b)?|%2e|a//b|\\.\\.)?")),
+        value(origin().boxed()),
+        value(words("PUT|GET|\\*|CONNECT")),
+        value(words("(authorization|x-a|,| ){0,4}")),
+        value(words("same-origin|none|cross-site")),
+    )
+        .prop_map(|(method, scheme, authority, path, origin, acrm, acrh, site)| {
+            let headers = [
+                (":method", method),
+                (":scheme", scheme),
+                (":authority", authority),
+                (":path", path),
+                ("origin", origin),
+                ("access-control-request-method", acrm),
+                ("access-control-request-headers", acrh),
+                ("sec-fetch-site", site),
+            ];
+            headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        })
+}
+
+/// What the response says after a decision, of the headers in question.
+struct Grant {
+    origin: Option<Vec<u8>>,
+    credentials: Option<Vec<u8>>,
+}
+
+impl Grant {
+    fn of(decision: &Decision) -> Self {
+        let reply = decision.reply();
+        let edits: Vec<_> = decision.edits(|_| None).collect();
+        let value = |header: &str| match &reply {
+            Some(reply) => {
+                reply.headers.iter().find(|(name, _)| *name == header).map(|(_, v)| v.to_vec())
+            }
+            None => edits.iter().find_map(|edit| match edit {
+                Edit::Set(name, value) if *name == header => Some(value.to_vec()),
+                _ => None,
+            }),
+        };
+        Self {
+            origin: value("access-control-allow-origin"),
+            credentials: value("access-control-allow-credentials"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_pattern_is_written_back_as_it_was_read(pattern in pattern()) {
+        prop_assert_eq!(OriginPattern::parse(&pattern).unwrap().to_string(), pattern);
+    }
+
+    #[test]
+    fn any_text_is_refused_or_written_back(text in "\\PC{0,40}|[a-z*:/.\\[\\]0-9-]{0,40}") {
+        if let Ok(pattern) = OriginPattern::parse(&text) {
+            prop_assert_eq!(pattern.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_table_agrees_with_the_definition(
+        patterns in vec(pattern(), 0..8),
+        origins in vec(origin(), 8),
+    ) {
+        let allowlist: Allowlist =
+            patterns.iter().map(|text| OriginPattern::parse(text).unwrap()).collect();
+        for origin in origins {
+            let expected = patterns.iter().any(|pattern| matches(pattern, &origin));
+            prop_assert_eq!(allowlist.contains(origin.as_bytes()), expected, "{}", origin);
+        }
+    }
+
+    #[test]
+    fn a_covered_pattern_adds_nothing(patterns in vec(pattern(), 1..8), origins in vec(origin(), 8)) {
+        let parsed: Vec<_> = patterns.iter().map(|text| OriginPattern::parse(text).unwrap()).collect();
+        let allowlist: Allowlist = parsed.iter().copied().collect();
+        for (text, pattern) in patterns.iter().zip(&parsed) {
+            let Some(covering) = allowlist.covering(pattern) else { continue };
+            prop_assert_ne!(covering, *pattern);
+            prop_assert!(parsed.contains(&covering), "{} is not in the list", covering);
+            for origin in origins.iter().filter(|origin| matches(text, origin)) {
+                prop_assert!(matches(&covering.to_string(), origin), "{} {}", covering, origin);
+            }
+        }
+    }
+
+    #[test]
+    fn a_grant_is_for_the_origin_that_asked(policy in configuration(), request in request()) {
+        let (policies, problems) = Policies::from_json(policy.to_string().as_bytes(), None);
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        prop_assert!(policies.is_some(), "{:?}", problems);
+        let header = |name: &str| {
+            request.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone())
+        };
+        let Some(decision) = decide(&policies.unwrap(), header) else { return Ok(()) };
+        let grant = Grant::of(&decision);
+        match grant.origin.as_deref() {
+            Some(b"*") => prop_assert_eq!(grant.credentials, None),
+            Some(origin) => {
+                prop_assert_eq!(header("origin"), Some(origin.to_vec()));
+                // Nobody is answered with bytes that could break the header.
+                prop_assert!(origin.iter().all(u8::is_ascii_graphic));
+            }
+            None => prop_assert_eq!(grant.credentials, None),
+        }
+    }
+
+    #[test]
+    fn no_configuration_panics(text in "\\PC{0,80}", bytes in vec(any::<u8>(), 0..80)) {
+        let json = json!({"allowOrigins": [text], "allowMethods": [text], "allowHeaders": [text],
+            "exposeHeaders": [text], "maxAge": text, "environment": text, "mode": text,
+            "policies": [{"name": text, "match": {"hosts": [text], "pathPrefixes": [text]}}]});
+        for bytes in [json.to_string().into_bytes(), bytes] {
+            let (policies, problems) = Policies::from_json(&bytes, None);
+            prop_assert_eq!(policies.is_none(), problems.has_errors());
+            for problem in &problems {
+                prop_assert!(!problem.to_string().contains(char::is_control), "{}", problem);
+            }
+        }
+    }
+}
