@@ -178,6 +178,10 @@ impl Config {
     /// Reads a tree that was parsed from JSON or YAML.
     #[must_use]
     pub fn from_value(value: Value, problems: &mut Diagnostics) -> Option<Self> {
+        if value == Value::Null {
+            problems.push(Diagnostic::new("", Problem::Empty));
+            return None;
+        }
         let mut fields = Fields::of(String::new(), value, problems)?;
         let environment = fields.text("environment");
         let policies = fields.take("policies").map(|(at, value)| {

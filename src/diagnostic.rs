@@ -279,7 +279,7 @@ impl fmt::Display for Problem {
             Self::FieldTwice { first } => {
                 write!(f, "given twice, first as {}; keep one of them", Quoted(first))
             }
-            Self::WrongType { expected, found: found @ "null" } => {
+            Self::WrongType { expected, found: found @ "null" } if expected.contains("string") => {
                 write!(f, "is {found}; write {expected}, in quotes if you mean the text \"null\"")
             }
             Self::WrongType { expected, found } => write!(f, "is {found}; write {expected}"),

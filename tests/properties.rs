@@ -41,8 +41,8 @@ fn origin() -> impl Strategy<Value = String> {
         .boxed();
     let broken = (origin.clone(), any::<prop::sample::Index>(), "[A*.:/@%\\-é\u{1}0]").prop_map(
         |(origin, index, inserted)| {
-            let place = index.index(origin.len() + 1);
-            origin[..place].to_owned() + &inserted + &origin[place..]
+            let (start, end) = origin.split_at(index.index(origin.len() + 1));
+            start.to_owned() + &inserted + end
         },
     );
     prop_oneof![4 => origin, 3 => broken, 1 => pattern()]

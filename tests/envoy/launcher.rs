@@ -12,7 +12,10 @@ use crate::table;
 pub enum Launcher {
     Binary(OsString),
     /// A docker compose project of its own.
-    Compose { command: String, project: String },
+    Compose {
+        command: String,
+        project: String,
+    },
 }
 
 /// Says what is missing, once, before any test does.
