@@ -25,7 +25,7 @@ QUIET = ["--log-level", "warning", "--component-log-level", "wasm:info"]  # what
 LIBC = ctypes.CDLL(None)
 
 APP = "https://app.example.com"
-SHOP = "https://shop.eu.example.com"
+PREVIEW = "https://pr-7.preview.example.com"
 STRANGER = "https://stranger.example.net"
 
 # What the policy in envoy.yaml says, and what must be on a reply, whole: no other Access-Control-* header, no other Vary.
@@ -52,7 +52,7 @@ ASKS = ("PUT", "authorization")
 # Request line, Origin, the method and headers a preflight asks for; status, CORS headers, why.
 REQUESTS = [
     ("GET /", APP, None, 200, GRANT, "allowed: listed by name"),
-    ("GET /", SHOP, None, 200, {**GRANT, "access-control-allow-origin": SHOP}, "allowed: https://*.example.com covers it"),
+    ("GET /", PREVIEW, None, 200, {**GRANT, "access-control-allow-origin": PREVIEW}, "allowed: https://*.preview.example.com covers it"),
     ("GET /", STRANGER, None, 200, NO_GRANT, "refused: upstream answers, and the browser keeps the answer from the page"),
     ("OPTIONS /private", APP, ASKS, 204, PREFLIGHT, "allowed: answered here, before jwt_authn asks for a token"),
     ("OPTIONS /private", STRANGER, ASKS, 403, NO_PREFLIGHT, "refused: a stranger is not told what others may do"),

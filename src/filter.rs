@@ -17,6 +17,7 @@ use proxy_wasm::types::{Action, ContextType};
 
 use crate::decision::{Decision, Edit, decide};
 use crate::diagnostic::{Diagnostics, Severity};
+use crate::policy::Policy;
 use crate::scope::Policies;
 use hostcalls::{Headers, send_local_response};
 
@@ -125,13 +126,17 @@ fn report(
 }
 
 fn summary(policies: &Policies) -> String {
-    let names: Vec<_> = policies.iter().map(|policy| policy.name()).collect();
-    let origins: usize = policies.iter().map(|policy| policy.origins()).sum();
+    let names: Vec<_> = policies.iter().map(Policy::name).collect();
+    let origins: usize = policies.iter().map(Policy::origins).sum();
+    let environment = match policies.environment() {
+        Some(name) => format!("{name:?}"),
+        None => "none".to_owned(),
+    };
     format!(
-        "envoy-cors {} loaded: policies {}, origins {origins}, environment {:?}",
+        "envoy-cors {} loaded: policies {} ({}), origins {origins}, environment {environment}",
         env!("CARGO_PKG_VERSION"),
+        names.len(),
         names.join(" "),
-        policies.environment().unwrap_or_default(),
     )
 }
 

@@ -193,25 +193,23 @@ fn choose(
 impl OriginChecks {
     fn allowlist(&self, list: &List, problems: &mut Diagnostics) -> Allowlist {
         let mut patterns = Vec::with_capacity(list.items.len());
+        let mut seen = HashMap::with_capacity(list.items.len());
         for (index, text) in &list.items {
-            match OriginPattern::parse(text) {
-                Ok(pattern) => patterns.push((*index, text.as_str(), pattern)),
-                Err(why) => {
-                    let problem = Problem::Pattern(why, meant(text, why));
-                    problems.push(Diagnostic::about(&list.path(*index), text, problem));
+            let problem = match (seen.insert(text, *index), OriginPattern::parse(text)) {
+                (Some(first), _) => Problem::EntryTwice(list.path(first)),
+                (None, Err(why)) => Problem::Pattern(why, meant(text, why)),
+                (None, Ok(pattern)) => {
+                    patterns.push((*index, pattern));
+                    continue;
                 }
-            }
+            };
+            problems.push(Diagnostic::about(&list.path(*index), text, problem));
         }
-        let allowlist: Allowlist = patterns.iter().map(|(_, _, pattern)| *pattern).collect();
-        let mut seen = HashMap::with_capacity(patterns.len());
-        for (index, text, pattern) in patterns {
-            let first = *seen.entry(text).or_insert(index);
+        let allowlist: Allowlist = patterns.iter().map(|(_, pattern)| *pattern).collect();
+        for (index, pattern) in patterns {
             let at = list.path(index);
-            let mut report = |problem| problems.push(Diagnostic::about(&at, text, problem));
-            if first == index {
-                self.problems(&pattern, &allowlist).for_each(&mut report);
-            } else {
-                report(Problem::EntryTwice(list.path(first)));
+            for problem in self.problems(&pattern, &allowlist) {
+                problems.push(Diagnostic::about(&at, &pattern.to_string(), problem));
             }
         }
         allowlist

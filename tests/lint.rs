@@ -170,3 +170,50 @@ fn arguments_that_are_wrong() {
     assert_eq!(status, 2);
     assert!(complaint.contains("--environment"), "{complaint}");
 }
+
+const README: &str = include_str!("../README.md");
+
+#[test]
+fn the_readmes_transcript_is_what_is_printed() {
+    let (_, transcript) = README.split_once("    $ cat cors.yaml\n").unwrap();
+    let (file, printed) = transcript.split_once("    $ dist/envoy-cors lint cors.yaml\n").unwrap();
+    let unindented = |text: &str| -> String {
+        let lines = text.lines().map_while(|line| line.strip_prefix("    "));
+        lines.flat_map(|line| [line, "\n"]).collect()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cors.yaml");
+    std::fs::write(&path, unindented(file)).unwrap();
+    let (_, actual, _) = lint(&[], &path);
+    assert_eq!(actual.replace(path.to_str().unwrap(), "cors.yaml"), unindented(printed));
+}
+
+#[test]
+fn the_readmes_policies_load() {
+    let blocks: Vec<&str> = README.split("```").skip(1).step_by(2).collect();
+    let json = blocks.iter().filter_map(|block| block.strip_prefix("json\n"));
+    // What stands below these fields in a manifest is ours.
+    let fields = ["pluginConfig:", "config: # the policy"];
+    let yaml = blocks.iter().filter_map(|block| block.strip_prefix("yaml\n"));
+    let embedded = yaml.flat_map(|block| {
+        fields.into_iter().filter_map(move |field| {
+            let (before, after) = block.split_once(field)?;
+            let indent = before.lines().last()?.len();
+            let below = |line: &&str| line.len() - line.trim_start().len() > indent;
+            Some(after.lines().skip(1).take_while(below).flat_map(|line| [line, "\n"]).collect())
+        })
+    });
+    let policies: Vec<(&str, String)> = json
+        .map(|policy| ("policy.json", (*policy).to_owned()))
+        .chain(embedded.map(|policy: String| ("policy.yaml", policy)))
+        .collect();
+    assert_eq!(policies.len(), 3);
+    for (name, policy) in policies {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(name);
+        std::fs::write(&file, &policy).unwrap();
+        let (status, printed, _) = lint(&["--environment=production"], &file);
+        assert_eq!(status, 0, "{printed}{policy}");
+        assert!(printed.ends_with(": 0 errors, 0 warnings\n"), "{printed}{policy}");
+    }
+}

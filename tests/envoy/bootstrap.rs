@@ -9,20 +9,21 @@ use crate::table::Group;
 
 const TYPES: &str = "type.googleapis.com/envoy.extensions";
 
-/// A listener for each of `groups` and each scheme that its rows speak of, all in front of the same upstream.
+/// A listener for each of `groups` and each scheme that its rows speak of, all in front of the same
+/// upstream.
 pub fn of_groups(groups: &[Group], upstream: u16) -> Value {
     let mut listeners = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         let policy = group.policy.as_ref().expect("a policy").to_string();
         let filter = filter(&string_value(&policy), group.environment.as_deref());
-        for scheme in SCHEMES
-            .into_iter()
-            .filter(|it| group.cases.iter().any(|case| case.send.scheme == it.as_bytes()))
-        {
-            let mut listener = listener(&listener_name(index, scheme.as_bytes()), &filter);
-            manager(&mut listener)["scheme_header_transformation"] =
-                json!({ "scheme_to_overwrite": scheme });
-            listeners.push(listener);
+        for scheme in SCHEMES {
+            if group.cases.iter().any(|case| case.send.scheme == scheme.as_bytes()) {
+                let name = listener_name(index, scheme.as_bytes());
+                let mut listener = listener(&name, Some(&filter));
+                manager(&mut listener)["scheme_header_transformation"] =
+                    json!({ "scheme_to_overwrite": scheme });
+                listeners.push(listener);
+            }
         }
     }
     of_listeners(&listeners, upstream)
@@ -53,7 +54,9 @@ pub fn of_listeners(listeners: &[Value], upstream: u16) -> Value {
                 "name": "upstream",
                 "load_assignment": {
                     "cluster_name": "upstream",
-                    "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": loopback(upstream) } }] }],
+                    "endpoints": [{
+                        "lb_endpoints": [{ "endpoint": { "address": loopback(upstream) } }],
+                    }],
                 },
             }],
         },
@@ -62,7 +65,8 @@ pub fn of_listeners(listeners: &[Value], upstream: u16) -> Value {
 
 /// Our filter. One whose code, VM and environment are another's shares its VM, as in Istio.
 pub fn filter(configuration: &Value, environment: Option<&str>) -> Value {
-    let mut vm = json!({ "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": wasm().unwrap() } } });
+    let code = json!({ "local": { "filename": wasm().unwrap() } });
+    let mut vm = json!({ "runtime": "envoy.wasm.runtime.v8", "code": code });
     if let Some(name) = environment {
         // Before Envoy 1.39 a VM is shared with others that have the same code and other variables.
         vm["vm_id"] = name.into();
@@ -86,15 +90,17 @@ pub fn wasm() -> Result<PathBuf> {
         .map_err(|e| format!("{}: {e}; `make build` makes it", path.display()))?)
 }
 
-pub fn listener(name: &str, filter: &Value) -> Value {
+/// With our filter first, or without any.
+pub fn listener(name: &str, filter: Option<&Value>) -> Value {
     let router = json!({
         "name": "envoy.filters.http.router",
         "typed_config": { "@type": format!("{TYPES}.filters.http.router.v3.Router") },
     });
+    let filters: Vec<_> = filter.into_iter().chain([&router]).collect();
     let manager = json!({
         "@type": format!("{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "table",
-        "http_filters": [filter, router],
+        "http_filters": filters,
         "route_config": { "virtual_hosts": [{
             "name": "all",
             "domains": ["*"],

@@ -116,7 +116,7 @@ async fn received(response: hyper::Response<Incoming>) -> Result<Response> {
     Ok(Response { status: head.status.as_u16(), headers: head.headers, body })
 }
 
-/// A row's request as `protocol` sends it, and one more header that tells the harness's own parts which row it is.
+/// A row's request as `protocol` sends it, and one more header that tells upstream which row it is.
 pub fn request(row: &Request, id: &str, protocol: Protocol) -> Result<Outgoing> {
     let mut request = hyper::Request::new(Full::new(Bytes::from(row.body.clone())));
     *request.method_mut() = Method::from_bytes(&row.method)?;

@@ -72,7 +72,8 @@ fn listener_address(config: &mut Value) -> &mut Value {
     &mut config["static_resources"]["listeners"][0]["address"]
 }
 
-/// The shipped gateway, but for its ports, the path of the filter and the header that tells who answered.
+/// The shipped gateway, but for its ports, the path of the filter and the header that tells who
+/// answered.
 fn in_front_of(upstream: u16) -> Value {
     let mut config = read("envoy.yaml");
     *listener_address(&mut config) = bootstrap::loopback(0);

@@ -2,12 +2,11 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::bootstrap;
 use crate::client::Result;
-use crate::table;
 
 pub enum Launcher {
     Binary(OsString),
@@ -38,36 +37,41 @@ impl Launcher {
     pub fn start(&self, config: &Path, workers: u32) -> Command {
         match self {
             Self::Binary(path) => {
-                let mut command = Command::new(path);
+                let mut start = Command::new(path);
                 // `misc` warns of each field that is deprecated or new.
-                command.args(["--disable-hot-restart", "--component-log-level", "misc:error"]);
-                command.args(["--concurrency", &workers.to_string(), "-c"]).arg(config);
-                command
+                start.args(["--disable-hot-restart", "--component-log-level", "misc:error"]);
+                start.args(["--concurrency", &workers.to_string(), "-c"]).arg(config);
+                start
             }
-            Self::Compose { .. } => self.compose(config, &["up", "--exit-code-from", "envoy"]),
+            Self::Compose { command, project } => {
+                // One worker, whatever was asked for.
+                let mut up = compose(command, project, config);
+                up.args(["up", "--exit-code-from", "envoy"]);
+                up
+            }
         }
     }
 
     pub fn end(&self, child: &mut Child) {
-        if let Self::Compose { .. } = self {
-            // `up` ends when its container is gone.
-            let nothing = Path::new("none");
-            drop(self.compose(nothing, &["down", "--timeout", "1"]).output());
-        } else {
+        match self {
             // It may have ended already.
-            drop(child.kill());
+            Self::Binary(_) => drop(child.kill()),
+            // `up` ends when its container is gone.
+            Self::Compose { command, project } => {
+                let mut down = compose(command, project, Path::new("none"));
+                drop(down.args(["down", "--timeout", "1"]).output());
+            }
         }
         drop(child.wait());
     }
+}
 
-    fn compose(&self, config: &Path, arguments: &[&str]) -> Command {
-        let Self::Compose { command, project } = self else { panic!("not in a container") };
-        let mut words = command.split_whitespace();
-        let mut command = Command::new(words.next().expect("COMPOSE is empty"));
-        let root = table::tests().parent().map(PathBuf::from).unwrap();
-        command.args(words).args(["--project-name", project, "--file"]);
-        command.arg(root.join("tests/compose/table.yaml")).args(arguments);
-        command.env("ENVOY_CORS_ROOT", root).env("ENVOY_CORS_BOOTSTRAP", config);
-        command
-    }
+fn compose(command: &str, project: &str, config: &Path) -> Command {
+    let mut words = command.split_whitespace();
+    let mut compose = Command::new(words.next().expect("COMPOSE is empty"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    compose.args(words).args(["--project-name", project, "--file"]);
+    compose.arg(root.join("tests/compose/table.yaml"));
+    compose.env("ENVOY_CORS_ROOT", root).env("ENVOY_CORS_BOOTSTRAP", config);
+    compose
 }

@@ -6,7 +6,7 @@ use crate::client::Protocol;
 use crate::rows::{Table, check};
 use crate::table;
 
-/// Two policies, four origins, one of them twice.
+/// Two policies and three origins, one of them twice.
 const WITH_A_WARNING: &str = "
 - policy:
     environment: staging
@@ -29,7 +29,11 @@ pub fn trial() -> Trial {
         // By now each worker has configured its own instance, or will for one of these.
         (0..20).try_for_each(|_| check(table.port(0, case), case, Protocol::Http1))?;
         let log = table.log();
-        once(&log, "[info]", &[env!("CARGO_PKG_VERSION"), "staging"])?;
+        once(
+            &log,
+            "[info]",
+            &[env!("CARGO_PKG_VERSION"), "public", "default", "origins 3", "staging"],
+        )?;
         once(&log, "[warning]", &["https://a.example.com"])
     })
 }

@@ -1,7 +1,8 @@
 //! The rows of `tests/cases`, and what no row can say, through a real Envoy.
 //!
-//! `ENVOY` names the Envoy to run, `ENVOY_CORS_WASM` the filter (`dist/envoy_cors.wasm` if unset). With
-//! `ENVOY_CORS_COMPOSE` set, containers of `ENVOY_IMAGE` run instead, by the command in `COMPOSE`.
+//! `ENVOY` names the Envoy to run, `ENVOY_CORS_WASM` the filter (`dist/envoy_cors.wasm` if unset).
+//! With `ENVOY_CORS_COMPOSE` set, containers of `ENVOY_IMAGE` run instead, by the command in
+//! `COMPOSE`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -17,6 +18,7 @@ mod refused;
 mod rows;
 #[path = "../table/mod.rs"]
 mod table;
+mod transparent;
 mod upstream;
 
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     trials.extend(gateway::trials());
     trials.extend(refused::trials());
     trials.extend([hostile::trial(), connection::trial(), load::trial()]);
+    trials.extend(transparent::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

@@ -103,8 +103,8 @@ impl Drop for Process {
     }
 }
 
-/// The name of an Envoy, and in Linux's abstract namespace that of its admin interface: no port to find free, no file
-/// that a container would have to share.
+/// The name of an Envoy, and in Linux's abstract namespace that of its admin interface: no port
+/// to find free, no file that a container would have to share.
 fn name_of(folder: &TempDir) -> String {
     let name = folder.path().file_name().unwrap().to_string_lossy().to_lowercase();
     format!("envoy-cors-test-{}", name.trim_start_matches('.'))

@@ -1,5 +1,6 @@
 //! Every row of `tests/cases`, over HTTP/1.1 and HTTP/2.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Failed, Trial};
@@ -28,7 +29,7 @@ impl Table {
 }
 
 /// What upstream answers to each row.
-pub fn replies(groups: &[Group]) -> std::collections::HashMap<String, table::Reply> {
+pub fn replies(groups: &[Group]) -> HashMap<String, table::Reply> {
     let cases = groups.iter().flat_map(|group| &group.cases);
     cases.map(|case| (case.name.clone(), case.upstream.clone())).collect()
 }
@@ -64,9 +65,14 @@ fn with_policy(error: &Failed, group: &Group) -> Failed {
 }
 
 pub fn name(case: &Case, protocol: Protocol) -> String {
-    format!("{protocol:?}: {}", case.name).to_lowercase()
+    let protocol = match protocol {
+        Protocol::Http1 => "http1",
+        Protocol::Http2 => "http2",
+    };
+    format!("{protocol}: {}", case.name)
 }
 
+/// Where a row is run. One about another scheme than these two is for the native runner.
 pub fn protocols_of(case: &Case) -> impl Iterator<Item = Protocol> + use<> {
     let can_be_sent = bootstrap::SCHEMES.iter().any(|it| it.as_bytes() == case.send.scheme);
     let pairs = [(Protocol::Http1, Runner::Http1), (Protocol::Http2, Runner::Http2)];
@@ -104,6 +110,7 @@ pub fn check(port: u16, case: &Case, protocol: Protocol) -> std::result::Result<
     compare(case, &response)
 }
 
+/// How `response` differs from the row, if it does.
 pub fn compare(case: &Case, response: &Response) -> std::result::Result<(), Failed> {
     let (actual, details) = (answer(response), details_of(response));
     let mut found = case.get.differences(&actual);

@@ -1,10 +1,10 @@
-//! The upstream: answers each request with what its row says.
+//! The upstream: answers each request with what its row says, and tells what it got.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
@@ -41,10 +41,13 @@ async fn serve(stream: TcpStream, replies: Arc<HashMap<String, Reply>>) {
 fn reply_to(
     request: &Request<Incoming>,
     replies: &HashMap<String, Reply>,
-) -> Response<Empty<Bytes>> {
+) -> Response<Full<Bytes>> {
     let row = request.headers().get("x-case").and_then(|id| str::from_utf8(id.as_bytes()).ok());
     let reply = row.and_then(|id| replies.get(id)).cloned().unwrap_or_default();
-    let mut response = Response::new(Empty::new());
+    let mut response = Response::new(Full::default());
+    if reply.status == 200 {
+        *response.body_mut() = Full::from(told(request));
+    }
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
     let headers = response.headers_mut();
     headers.insert("x-upstream", HeaderValue::from_static("reached"));
@@ -57,4 +60,12 @@ fn reply_to(
             .append(HeaderName::try_from(name).unwrap(), HeaderValue::from_bytes(&value).unwrap());
     }
     response
+}
+
+fn told(request: &Request<Incoming>) -> String {
+    let head = format!("{} {}\n", request.method(), request.uri());
+    let lines = request.headers().iter();
+    head + &lines
+        .map(|(name, value)| format!("{name}: {}\n", value.as_bytes().escape_ascii()))
+        .collect::<String>()
 }

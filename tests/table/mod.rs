@@ -80,7 +80,8 @@ pub struct Reply {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// What the client gets: the whole of the `Access-Control-*` and `Vary` headers, each in canonical form.
+/// What the client gets: the whole of the `Access-Control-*` and `Vary` headers, each in canonical
+/// form.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(try_from = "Fields")]
 pub struct Answer {

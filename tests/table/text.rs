@@ -1,4 +1,5 @@
-//! The notation of the rows: header fields with their short names, bytes written as characters, repetitions.
+//! The notation of the rows: header fields with their short names, bytes written as characters,
+//! repetitions.
 
 use std::collections::BTreeSet;
 use std::fmt;
