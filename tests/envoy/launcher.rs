@@ -31,7 +31,8 @@ impl Launcher {
             return Ok(Self::Compose { command, project: name.into() });
         }
         let missing = "ENVOY is not set to an Envoy binary; `make test` sets it up";
-        Ok(Self::Binary(env::var_os("ENVOY").ok_or(missing)?))
+        let path = env::var_os("ENVOY").filter(|path| !path.is_empty());
+        Ok(Self::Binary(path.ok_or(missing)?))
     }
 
     pub fn start(&self, config: &Path, workers: u32) -> Command {
