@@ -18,7 +18,8 @@ build: wasm command ## Make dist/envoy_cors.wasm and dist/envoy-cors
 wasm: ## Make dist/envoy_cors.wasm
 	@rustup --quiet target add $(TARGET)
 	cargo build --locked --release --lib --target $(TARGET)
-	@install -D -m 644 target/$(TARGET)/release/envoy_cors.wasm $(WASM)
+	@mkdir -p dist
+	cargo run --locked --features prune-exports --bin prune-exports target/$(TARGET)/release/envoy_cors.wasm $(WASM)
 
 command: ## Make dist/envoy-cors
 	cargo build --locked --release --bin envoy-cors
@@ -29,7 +30,7 @@ test: check unit envoy versions ## Everything that CI checks, but for docker com
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
 	cargo fmt --check
-	cargo clippy --locked --all-targets --test envoy -- -D warnings
+	cargo clippy --locked --all-targets --all-features --test envoy -- -D warnings
 	cargo clippy --locked --lib --target $(TARGET) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib --target $(TARGET) --document-private-items

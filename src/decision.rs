@@ -119,21 +119,19 @@ pub fn decide(policies: &Policies, header: impl Fn(&str) -> Option<Vec<u8>>) -> 
         return Some(Decision::new(policy, Outcome::NotCors, grant));
     };
     let allowed = !ambiguous && policy.origins.contains(&origin);
-    let preflight = header(request::ACRM).filter(|_| is_options(header));
-    let is_preflight = preflight.is_some();
-    let requested = preflight.filter(|_| allowed).map_or_else(Requested::default, |method| {
-        Requested { method, headers: header(request::ACRH).unwrap_or_default() }
-    });
-
-    let outcome = match (is_preflight, allowed) {
-        (true, true) => check_preflight(&policy, &requested),
-        (true, false) => match policy.unmatched_preflights {
+    let mut requested = Requested::default();
+    let outcome = match preflight_method(header) {
+        Some(method) if allowed => {
+            requested = Requested { method, headers: header(request::ACRH).unwrap_or_default() };
+            check_preflight(&policy, &requested)
+        }
+        Some(_) => match policy.unmatched_preflights {
             UnmatchedPreflights::Reject => Outcome::PreflightDeniedOrigin,
             UnmatchedPreflights::Forward => Outcome::PreflightForwarded,
         },
-        (false, true) => Outcome::ActualAllowed,
-        (false, false) if is_same_origin(&origin, header) => Outcome::SameOrigin,
-        (false, false) => match policy.disallowed_requests {
+        None if allowed => Outcome::ActualAllowed,
+        None if is_same_origin(&origin, header) => Outcome::SameOrigin,
+        None => match policy.disallowed_requests {
             DisallowedRequests::Forward => Outcome::ActualDenied,
             DisallowedRequests::Reject => Outcome::ActualRejected,
         },
@@ -147,8 +145,12 @@ pub fn decide(policies: &Policies, header: impl Fn(&str) -> Option<Vec<u8>>) -> 
     Some(Decision { requested, ..Decision::new(policy, outcome, grant) })
 }
 
-fn is_options(header: impl Fn(&str) -> Option<Vec<u8>>) -> bool {
-    header(request::METHOD).is_some_and(|method| method == b"OPTIONS")
+/// The method that a CORS request asks for, if it is a
+/// [CORS-preflight request](https://fetch.spec.whatwg.org/#cors-preflight-request).
+/// ACRM comes first because most requests do not have it.
+fn preflight_method(header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let method = header(request::ACRM)?;
+    header(request::METHOD).is_some_and(|method| method == b"OPTIONS").then_some(method)
 }
 
 /// The checks that a browser makes on the answer to a preflight, in its order:
