@@ -5,6 +5,7 @@
 //! second table under their scheme and domain, so that a look-up probes once
 //! for the host itself (any-port patterns) and once for each domain above it.
 
+use std::fmt::Write;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -20,9 +21,9 @@ const LONGEST_PORT: usize = 6;
 pub struct Allowlist {
     any: bool,
     exact: HashTable<Span>,
-    /// The texts of `exact`, one behind the other.
-    text: String,
     domains: HashTable<Domain>,
+    /// What the spans point into: one piece of memory however many there are.
+    text: String,
     /// Bytes of the longest origin that can be contained.
     longest: usize,
     len: usize,
@@ -30,6 +31,7 @@ pub struct Allowlist {
 }
 
 /// A place in `Allowlist::text`.
+#[derive(Clone, Copy)]
 struct Span {
     start: usize,
     len: usize,
@@ -37,11 +39,12 @@ struct Span {
 
 /// The patterns that name one scheme and domain.
 struct Domain {
-    scheme: Box<str>,
-    name: Box<str>,
-    /// Of the domain itself; exact ports stand in `Allowlist::exact`.
-    itself: Ports,
-    /// Of all hosts below it.
+    /// `scheme://domain`
+    text: Span,
+    /// The domain itself is allowed with any port; exact ports stand in
+    /// `Allowlist::exact`.
+    any_port: bool,
+    /// The ports that are allowed below it.
     below: Ports,
 }
 
@@ -53,13 +56,16 @@ struct Ports {
 }
 
 impl Ports {
-    fn add(&mut self, port: PortPattern) {
+    /// Whether the port was not there before.
+    fn insert(&mut self, port: PortPattern) -> bool {
         match port {
-            PortPattern::Any => self.any = true,
+            PortPattern::Any => !std::mem::replace(&mut self.any, true),
             PortPattern::Exact(port) => {
-                if let Err(place) = self.listed.binary_search(&port) {
+                let place = self.listed.binary_search(&port);
+                if let Err(place) = place {
                     self.listed.insert(place, port);
                 }
+                place.is_err()
             }
         }
     }
@@ -89,13 +95,19 @@ impl<'a> FromIterator<OriginPattern<'a>> for Allowlist {
 }
 
 impl Allowlist {
+    /// An empty list with room for this many bytes of patterns.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Whether the policy is `*`.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.any
     }
 
-    /// How many patterns were put in.
+    /// How many different patterns were put in.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -124,7 +136,9 @@ impl Allowlist {
         !self.exact.is_empty()
             && self
                 .exact
-                .find(self.hasher.hash_one(origin), |span| self.text_at(span) == Some(origin))
+                .find(self.hasher.hash_one(origin), |span| {
+                    slice(&self.text, *span).as_bytes() == origin
+                })
                 .is_some()
     }
 
@@ -135,8 +149,7 @@ impl Allowlist {
         let Ok(Ok(origin)) = std::str::from_utf8(origin).map(Origin::parse) else {
             return false;
         };
-        let itself = self.domain(origin.scheme, origin.host);
-        itself.is_some_and(|domain| domain.itself.contains(origin.port))
+        self.domain(origin.scheme, origin.host).is_some_and(|domain| domain.any_port)
             || domains_above(origin.host)
                 .filter_map(|name| self.domain(origin.scheme, name))
                 .any(|domain| domain.below.contains(origin.port))
@@ -148,13 +161,13 @@ impl Allowlist {
         let &OriginPattern::Tuple { scheme, host, port } = pattern else {
             return None;
         };
-        let (HostPattern::Exact(name) | HostPattern::Below(name)) = host;
-        let same = self.domain(scheme, name).and_then(|domain| {
-            let ports = match host {
-                HostPattern::Exact(_) => &domain.itself,
-                HostPattern::Below(_) => &domain.below,
-            };
-            Some((host, ports.covering(port)?))
+        if self.domains.is_empty() {
+            return None;
+        }
+        let name = host.domain();
+        let same = self.domain(scheme, name).and_then(|domain| match host {
+            HostPattern::Exact(_) => domain.any_port.then_some(PortPattern::Any),
+            HostPattern::Below(_) => domain.below.covering(port),
         });
         let above = || {
             domains_above(name).find_map(|name| {
@@ -162,73 +175,87 @@ impl Allowlist {
                 Some((HostPattern::Below(name), ports))
             })
         };
-        let (host, port) = same.filter(|(_, covering)| *covering != port).or_else(above)?;
+        let same = same.filter(|covering| *covering != port).map(|port| (host, port));
+        let (host, port) = same.or_else(above)?;
         Some(OriginPattern::Tuple { scheme, host, port })
     }
 
-    fn insert(&mut self, pattern: &OriginPattern<'_>) {
-        self.len += 1;
-        match *pattern {
-            OriginPattern::Any => self.any = true,
-            OriginPattern::Tuple { scheme, host, port } if pattern.is_wildcard() => {
-                let host_len = match host {
-                    HostPattern::Exact(host) => host.len(),
-                    HostPattern::Below(_) => MAX_HOST,
-                };
-                let longest = scheme.len() + "://".len() + host_len + LONGEST_PORT;
-                self.longest = self.longest.max(longest);
-                match host {
-                    HostPattern::Exact(name) => self.domain_mut(scheme, name).itself.add(port),
-                    HostPattern::Below(name) => self.domain_mut(scheme, name).below.add(port),
-                }
+    /// Adds a pattern, and tells whether it was not there before.
+    pub fn insert(&mut self, pattern: &OriginPattern<'_>) -> bool {
+        let new = match *pattern {
+            OriginPattern::Any => !std::mem::replace(&mut self.any, true),
+            OriginPattern::Tuple { scheme, host: HostPattern::Below(name), port } => {
+                self.allow_length(scheme, MAX_HOST);
+                self.domain_mut(scheme, name).is_some_and(|domain| domain.below.insert(port))
             }
-            OriginPattern::Null | OriginPattern::Tuple { .. } => {
-                self.insert_exact(&pattern.to_string());
+            OriginPattern::Tuple {
+                scheme,
+                host: HostPattern::Exact(name),
+                port: PortPattern::Any,
+            } => {
+                self.allow_length(scheme, name.len());
+                let domain = self.domain_mut(scheme, name);
+                domain.is_some_and(|domain| !std::mem::replace(&mut domain.any_port, true))
             }
-        }
+            OriginPattern::Null | OriginPattern::Tuple { .. } => self.insert_exact(pattern),
+        };
+        self.len += usize::from(new);
+        new
     }
 
-    fn insert_exact(&mut self, origin: &str) {
-        if self.contains_exact(origin.as_bytes()) {
-            return;
-        }
-        let span = Span { start: self.text.len(), len: origin.len() };
-        self.text.push_str(origin);
-        self.longest = self.longest.max(origin.len());
+    fn allow_length(&mut self, scheme: &str, host: usize) {
+        self.longest = self.longest.max(scheme.len() + "://".len() + host + LONGEST_PORT);
+    }
+
+    fn insert_exact(&mut self, pattern: &OriginPattern<'_>) -> bool {
+        let span = self.push(format_args!("{pattern}"));
         let Self { exact, text, hasher, .. } = self;
-        let hash = |text: Option<&[u8]>| hasher.hash_one(text.unwrap_or_default());
-        exact.insert_unique(hash(Some(origin.as_bytes())), span, |span| hash(slice(text, span)));
+        let origin = slice(text, span).as_bytes();
+        let hash = |span: &Span| hasher.hash_one(slice(text, *span).as_bytes());
+        let is_it = |span: &Span| slice(text, *span).as_bytes() == origin;
+        let new = exact.find(hash(&span), is_it).is_none();
+        if new {
+            exact.insert_unique(hash(&span), span, hash);
+            self.longest = self.longest.max(origin.len());
+        } else {
+            self.text.truncate(span.start);
+        }
+        new
     }
 
-    fn text_at(&self, span: &Span) -> Option<&[u8]> {
-        slice(&self.text, span)
+    /// Puts a text behind the others.
+    fn push(&mut self, text: std::fmt::Arguments<'_>) -> Span {
+        let start = self.text.len();
+        // Writing to a string cannot fail.
+        let _ = self.text.write_fmt(text);
+        Span { start, len: self.text.len() - start }
     }
 
     fn domain(&self, scheme: &str, name: &str) -> Option<&Domain> {
         let hash = self.hasher.hash_one((scheme, name));
-        self.domains.find(hash, |domain| *domain.scheme == *scheme && *domain.name == *name)
+        self.domains.find(hash, |domain| parts(&self.text, domain) == (scheme, name))
     }
 
-    fn domain_mut(&mut self, scheme: &str, name: &str) -> &mut Domain {
-        let hasher = &self.hasher;
-        self.domains
-            .entry(
-                hasher.hash_one((scheme, name)),
-                |domain| *domain.scheme == *scheme && *domain.name == *name,
-                |domain| hasher.hash_one((&*domain.scheme, &*domain.name)),
-            )
-            .or_insert_with(|| Domain {
-                scheme: scheme.into(),
-                name: name.into(),
-                itself: Ports::default(),
-                below: Ports::default(),
-            })
-            .into_mut()
+    fn domain_mut(&mut self, scheme: &str, name: &str) -> Option<&mut Domain> {
+        if self.domain(scheme, name).is_none() {
+            let text = self.push(format_args!("{scheme}://{name}"));
+            let new = Domain { text, any_port: false, below: Ports::default() };
+            let Self { domains, text, hasher, .. } = self;
+            let hash = |domain: &Domain| hasher.hash_one(parts(text, domain));
+            domains.insert_unique(hash(&new), new, hash);
+        }
+        let hash = self.hasher.hash_one((scheme, name));
+        self.domains.find_mut(hash, |domain| parts(&self.text, domain) == (scheme, name))
     }
 }
 
-fn slice<'t>(text: &'t str, span: &Span) -> Option<&'t [u8]> {
-    text.as_bytes().get(span.start..)?.get(..span.len)
+fn slice(text: &str, span: Span) -> &str {
+    text.get(span.start..).and_then(|text| text.get(..span.len)).unwrap_or_default()
+}
+
+/// The scheme and the name of a domain.
+fn parts<'t>(text: &'t str, domain: &Domain) -> (&'t str, &'t str) {
+    slice(text, domain.text).split_once("://").unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! Nothing here stops at the first mistake: a field that cannot be read is
 //! reported and left at its default, so that the rest is checked as well.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Problem};
@@ -50,32 +52,32 @@ pub enum UpstreamHeaders {
 
 /// A whole configuration.
 #[derive(Debug, Default)]
-pub struct Config {
+pub struct Config<'t> {
     /// `environment`
     pub environment: Option<Text>,
     /// `policies`
-    pub policies: Vec<PolicyConfig>,
+    pub policies: Vec<PolicyConfig<'t>>,
     /// The policy fields at the top level, unless there is none beside `policies`.
-    pub default: Option<PolicyConfig>,
+    pub default: Option<PolicyConfig<'t>>,
 }
 
 /// The fields of one policy.
 #[derive(Debug, Default)]
-pub struct PolicyConfig {
+pub struct PolicyConfig<'t> {
     /// Its place: `policies[0]`, or nothing for the top level.
     pub at: String,
     /// `name`
     pub name: Option<Text>,
     /// `match`
-    pub scope: Option<ScopeConfig>,
+    pub scope: Option<ScopeConfig<'t>>,
     /// `allowOrigins`
-    pub allow_origins: Option<OriginsConfig>,
+    pub allow_origins: Option<OriginsConfig<'t>>,
     /// `allowMethods`
-    pub allow_methods: List,
+    pub allow_methods: List<'t>,
     /// `allowHeaders`
-    pub allow_headers: List,
+    pub allow_headers: List<'t>,
     /// `exposeHeaders`
-    pub expose_headers: List,
+    pub expose_headers: List<'t>,
     /// `maxAge`, in seconds
     pub max_age: Option<u32>,
     /// `allowCredentials`
@@ -96,26 +98,26 @@ pub struct PolicyConfig {
 
 /// `match`: the requests that a named policy is for.
 #[derive(Debug, Default)]
-pub struct ScopeConfig {
+pub struct ScopeConfig<'t> {
     /// Its place.
     pub at: String,
     /// `hosts`
-    pub hosts: Option<List>,
+    pub hosts: Option<List<'t>>,
     /// `pathPrefixes`
-    pub path_prefixes: Option<List>,
+    pub path_prefixes: Option<List<'t>>,
 }
 
 /// `allowOrigins`, in either of its forms.
 #[derive(Debug)]
-pub enum OriginsConfig {
+pub enum OriginsConfig<'t> {
     /// One list for every environment.
-    Same(List),
+    Same(List<'t>),
     /// A list an environment.
     PerEnvironment {
         /// Its place.
         at: String,
         /// Environments by name, in the order they were written.
-        lists: Vec<(String, List)>,
+        lists: Vec<(String, List<'t>)>,
     },
 }
 
@@ -130,15 +132,16 @@ pub struct Text {
 
 /// A list of texts and its place.
 #[derive(Debug, Default)]
-pub struct List {
+pub struct List<'t> {
     /// The path of the field.
     pub at: String,
     /// The texts with their index in the list: elements of another type were
-    /// reported and left out.
-    pub items: Vec<(usize, String)>,
+    /// reported and left out. They borrow from the configuration: a list may
+    /// have a hundred thousand.
+    pub items: Vec<(usize, Cow<'t, str>)>,
 }
 
-impl List {
+impl List<'_> {
     /// The path of the element that stands at `index`.
     #[must_use]
     pub fn path(&self, index: usize) -> String {
@@ -150,13 +153,13 @@ impl List {
 /// seconds: no browser goes beyond a day.
 pub const MAX_MAX_AGE: u32 = 86_400;
 
-impl Config {
+impl<'t> Config<'t> {
     /// Reads the bytes that Envoy hands over.
     ///
     /// Problems are added to `problems`. `None` means that the text cannot be
     /// read as JSON at all.
     #[must_use]
-    pub fn from_json(bytes: &[u8], problems: &mut Diagnostics) -> Option<Self> {
+    pub fn from_json(bytes: &'t [u8], problems: &mut Diagnostics) -> Option<Self> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         if bytes.trim_ascii().is_empty() {
             problems.push(Diagnostic::new("", Problem::Empty));
@@ -177,7 +180,7 @@ impl Config {
 
     /// Reads a tree that was parsed from JSON or YAML.
     #[must_use]
-    pub fn from_value(value: Value, problems: &mut Diagnostics) -> Option<Self> {
+    pub fn from_value(value: Value<'t>, problems: &mut Diagnostics) -> Option<Self> {
         if value == Value::Null {
             problems.push(Diagnostic::new("", Problem::Empty));
             return None;
@@ -222,8 +225,8 @@ const POLICY_FIELDS: [&str; 12] = [
     "dangerouslyAllowPublicSuffixes",
 ];
 
-impl PolicyConfig {
-    fn named(at: String, value: Value, problems: &mut Diagnostics) -> Option<Self> {
+impl<'t> PolicyConfig<'t> {
+    fn named(at: String, value: Value<'t>, problems: &mut Diagnostics) -> Option<Self> {
         let mut fields = Fields::of(at, value, problems)?;
         let name = fields.text("name");
         let scope = fields.take("match");
@@ -233,7 +236,7 @@ impl PolicyConfig {
         Some(Self { scope, ..policy })
     }
 
-    fn from_fields(fields: &mut Fields<'_>) -> Self {
+    fn from_fields(fields: &mut Fields<'_, 't>) -> Self {
         Self {
             at: fields.at.clone(),
             name: None,
@@ -266,8 +269,8 @@ impl PolicyConfig {
     }
 }
 
-impl ScopeConfig {
-    fn from_value(at: String, value: Value, problems: &mut Diagnostics) -> Self {
+impl<'t> ScopeConfig<'t> {
+    fn from_value(at: String, value: Value<'t>, problems: &mut Diagnostics) -> Self {
         let Some(mut fields) = Fields::of(at.clone(), value, problems) else {
             return Self { at, ..Self::default() };
         };
@@ -281,7 +284,7 @@ impl ScopeConfig {
 /// What a JSON or YAML text says, with every key of an object, given twice or
 /// not: the usual map types would drop all but one.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'t> {
     /// `null`
     Null,
     /// `true`, `false`
@@ -289,14 +292,14 @@ pub enum Value {
     /// A number; JSON has one kind of them.
     Number(f64),
     /// A string.
-    String(String),
+    String(Cow<'t, str>),
     /// An array.
-    List(Vec<Value>),
+    List(Vec<Value<'t>>),
     /// An object.
-    Map(Vec<(String, Value)>),
+    Map(Vec<(String, Value<'t>)>),
 }
 
-impl Value {
+impl Value<'_> {
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -311,58 +314,58 @@ impl Value {
 
 // Beyond 2^53 a number is rounded, and out of every range that is asked for.
 #[allow(clippy::cast_precision_loss)]
-impl From<i64> for Value {
+impl From<i64> for Value<'_> {
     fn from(number: i64) -> Self {
         Self::Number(number as f64)
     }
 }
 
 #[allow(clippy::cast_precision_loss)]
-impl From<u64> for Value {
+impl From<u64> for Value<'_> {
     fn from(number: u64) -> Self {
         Self::Number(number as f64)
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for Value<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AnyValue;
 
         impl<'de> Visitor<'de> for AnyValue {
-            type Value = Value;
+            type Value = Value<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a value")
             }
-            fn visit_unit<E>(self) -> Result<Value, E> {
+            fn visit_unit<E>(self) -> Result<Value<'de>, E> {
                 Ok(Value::Null)
             }
-            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+            fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
                 Ok(Value::Bool(value))
             }
-            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+            fn visit_i64<E>(self, value: i64) -> Result<Value<'de>, E> {
                 Ok(value.into())
             }
-            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+            fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
                 Ok(value.into())
             }
-            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+            fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
                 Ok(Value::Number(value))
             }
-            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-                Ok(Value::String(value.to_owned()))
+            fn visit_str<E>(self, value: &str) -> Result<Value<'de>, E> {
+                Ok(Value::String(Cow::Owned(value.to_owned())))
             }
-            fn visit_string<E>(self, value: String) -> Result<Value, E> {
-                Ok(Value::String(value))
+            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Value<'de>, E> {
+                Ok(Value::String(Cow::Borrowed(value)))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
                 let mut list = Vec::new();
                 while let Some(value) = seq.next_element()? {
                     list.push(value);
                 }
                 Ok(Value::List(list))
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
@@ -376,14 +379,14 @@ impl<'de> Deserialize<'de> for Value {
 }
 
 /// The fields of one object, taken one by one; what is left is unknown.
-struct Fields<'p> {
+struct Fields<'p, 't> {
     at: String,
-    entries: Vec<(String, Value)>,
+    entries: Vec<(String, Value<'t>)>,
     problems: &'p mut Diagnostics,
 }
 
-impl<'p> Fields<'p> {
-    fn of(at: String, value: Value, problems: &'p mut Diagnostics) -> Option<Self> {
+impl<'p, 't> Fields<'p, 't> {
+    fn of(at: String, value: Value<'t>, problems: &'p mut Diagnostics) -> Option<Self> {
         match value {
             Value::Map(entries) => Some(Self { at, entries, problems }),
             other => {
@@ -398,7 +401,7 @@ impl<'p> Fields<'p> {
         self.problems.push(Diagnostic::new(at, problem));
     }
 
-    fn wrong_type<T>(&mut self, at: &str, expected: &'static str, found: &Value) -> Option<T> {
+    fn wrong_type<T>(&mut self, at: &str, expected: &'static str, found: &Value<'_>) -> Option<T> {
         self.report(at, Problem::WrongType { expected, found: found.kind() });
         None
     }
@@ -412,7 +415,7 @@ impl<'p> Fields<'p> {
     }
 
     /// The value of a field in either spelling, with the path as written.
-    fn take(&mut self, name: &'static str) -> Option<(String, Value)> {
+    fn take(&mut self, name: &'static str) -> Option<(String, Value<'t>)> {
         let mut taken = self.entries.extract_if(.., |(key, _)| spells(key, name));
         let (first, value) = taken.next()?;
         let again: Vec<String> = taken.map(|(key, _)| key).collect();
@@ -442,7 +445,7 @@ impl<'p> Fields<'p> {
     fn text(&mut self, name: &'static str) -> Option<Text> {
         let (at, value) = self.take(name)?;
         match value {
-            Value::String(text) => Some(Text { at, text }),
+            Value::String(text) => Some(Text { at, text: text.into_owned() }),
             other => self.wrong_type(&at, "a string", &other),
         }
     }
@@ -465,7 +468,7 @@ impl<'p> Fields<'p> {
         T::default()
     }
 
-    fn elements(&mut self, at: &str, value: Value) -> Option<Vec<(String, Value)>> {
+    fn elements(&mut self, at: &str, value: Value<'t>) -> Option<Vec<(String, Value<'t>)>> {
         match value {
             Value::List(values) => Some(
                 values.into_iter().enumerate().map(|(i, v)| (format!("{at}[{i}]"), v)).collect(),
@@ -474,40 +477,35 @@ impl<'p> Fields<'p> {
         }
     }
 
-    fn list(&mut self, name: &'static str) -> Option<List> {
+    fn list(&mut self, name: &'static str) -> Option<List<'t>> {
         let (at, value) = self.take(name)?;
         Some(self.texts(at, value, "a list of strings"))
     }
 
-    fn texts(&mut self, at: String, value: Value, expected: &'static str) -> List {
-        let mut list = List { at, items: Vec::new() };
+    fn texts(&mut self, at: String, value: Value<'t>, expected: &'static str) -> List<'t> {
         let Value::List(values) = value else {
-            self.wrong_type::<()>(&list.at, expected, &value);
-            return list;
+            self.wrong_type::<()>(&at, expected, &value);
+            return List { at, items: Vec::new() };
         };
-        list.items.reserve_exact(values.len());
-        for (index, value) in values.into_iter().enumerate() {
-            match value {
-                Value::String(text) => list.items.push((index, text)),
-                other => {
-                    let found = other.kind();
-                    self.report(
-                        &list.path(index),
-                        Problem::WrongType { expected: "a string", found },
-                    );
-                }
+        let mut text = |(index, value)| match value {
+            Value::String(text) => Some((index, text)),
+            other => {
+                let problem = Problem::WrongType { expected: "a string", found: other.kind() };
+                self.report(&format!("{at}[{index}]"), problem);
+                None
             }
-        }
-        list
+        };
+        let items = values.into_iter().enumerate().filter_map(&mut text).collect();
+        List { at, items }
     }
 
-    fn origins(&mut self, name: &'static str) -> Option<OriginsConfig> {
+    fn origins(&mut self, name: &'static str) -> Option<OriginsConfig<'t>> {
         let (at, value) = self.take(name)?;
         let Value::Map(entries) = value else {
             let expected = "a list of strings, or an object with a list for each environment";
             return Some(OriginsConfig::Same(self.texts(at, value, expected)));
         };
-        let mut lists: Vec<(String, List)> = Vec::new();
+        let mut lists: Vec<(String, List<'t>)> = Vec::new();
         for (name, value) in entries {
             let path = format!("{at}.{name}");
             if lists.iter().any(|(known, _)| *known == name) {
@@ -523,10 +521,10 @@ impl<'p> Fields<'p> {
     fn max_age(&mut self, name: &'static str) -> Option<u32> {
         let (at, value) = self.take(name)?;
         let (written, seconds) = match value {
-            Value::Number(number) => (number.to_string(), whole_seconds(number)),
+            Value::Number(number) => (written(number), whole_seconds(number)),
             Value::String(text) => {
                 let seconds = duration(&text);
-                (text, seconds)
+                (Some(text.into_owned()), seconds)
             }
             other => return self.wrong_type(&at, "seconds or a duration", &other),
         };
@@ -537,9 +535,16 @@ impl<'p> Fields<'p> {
             Some(_) => Problem::MaxAgeTooLarge,
             None => Problem::MaxAge,
         };
-        self.problems.push(Diagnostic::about(&at, &written, problem));
+        self.problems.push(Diagnostic { value: written, ..Diagnostic::new(&at, problem) });
         None
     }
+}
+
+/// A whole number as it was written. All others would bring the 20 KiB of code
+/// that print floating-point numbers into the module.
+#[allow(clippy::cast_possible_truncation)]
+fn written(number: f64) -> Option<String> {
+    (number.fract() == 0.0 && number.abs() < 1e15).then(|| (number as i64).to_string())
 }
 
 /// Istio hands numbers over as JSON doubles, so that `600.0` is a whole number.

@@ -1,8 +1,6 @@
 //! What a policy means: its fields checked, and everything that a decision or
 //! an answer needs made ready.
 
-use hashbrown::HashMap;
-
 use crate::allowlist::Allowlist;
 use crate::config::{
     DisallowedRequests, List, Mode, OriginsConfig, PolicyConfig, UnmatchedPreflights,
@@ -85,7 +83,7 @@ impl Policy {
     /// Compiles the fields of a policy. Where a field has an error, the policy
     /// is still returned, so that the rest can be checked, but is of no use.
     pub(crate) fn compile(
-        config: PolicyConfig,
+        config: PolicyConfig<'_>,
         environment: Option<&str>,
         problems: &mut Diagnostics,
     ) -> Self {
@@ -161,7 +159,7 @@ struct OriginChecks {
 
 /// The origins of the chosen environment; those of the others are checked too.
 fn choose(
-    origins: OriginsConfig,
+    origins: OriginsConfig<'_>,
     environment: Option<&str>,
     checks: &OriginChecks,
     problems: &mut Diagnostics,
@@ -191,25 +189,30 @@ fn choose(
 }
 
 impl OriginChecks {
-    fn allowlist(&self, list: &List, problems: &mut Diagnostics) -> Allowlist {
-        let mut patterns = Vec::with_capacity(list.items.len());
-        let mut seen = HashMap::with_capacity(list.items.len());
-        for (index, text) in &list.items {
-            let problem = match (seen.insert(text, *index), OriginPattern::parse(text)) {
-                (Some(first), _) => Problem::EntryTwice(list.path(first)),
-                (None, Err(why)) => Problem::Pattern(why, meant(text, why)),
-                (None, Ok(pattern)) => {
-                    patterns.push((*index, pattern));
+    fn allowlist(&self, list: &List<'_>, problems: &mut Diagnostics) -> Allowlist {
+        let bytes = list.items.iter().map(|(_, text)| text.len()).sum();
+        let mut allowlist = Allowlist::with_capacity(bytes);
+        // Patterns are read twice rather than kept: the list may be long.
+        let mut first_of_their_kind = Vec::new();
+        for item @ (index, text) in &list.items {
+            let problem = match OriginPattern::parse(text) {
+                Ok(pattern) if allowlist.insert(&pattern) => {
+                    first_of_their_kind.push(item);
                     continue;
                 }
+                Ok(_) => {
+                    let first = list.items.iter().find(|(_, known)| known == text);
+                    Problem::EntryTwice(list.path(first.map_or(*index, |(first, _)| *first)))
+                }
+                Err(why) => Problem::Pattern(why, meant(text, why)),
             };
             problems.push(Diagnostic::about(&list.path(*index), text, problem));
         }
-        let allowlist: Allowlist = patterns.iter().map(|(_, pattern)| *pattern).collect();
-        for (index, pattern) in patterns {
-            let at = list.path(index);
-            for problem in self.problems(&pattern, &allowlist) {
-                problems.push(Diagnostic::about(&at, &pattern.to_string(), problem));
+        for (index, text) in first_of_their_kind {
+            if let Ok(pattern) = OriginPattern::parse(text) {
+                for problem in self.problems(&pattern, &allowlist) {
+                    problems.push(Diagnostic::about(&list.path(*index), text, problem));
+                }
             }
         }
         allowlist
@@ -279,7 +282,7 @@ fn meant(text: &str, why: InvalidPattern) -> Option<String> {
     OriginPattern::parse(&meant).is_ok().then_some(meant)
 }
 
-fn methods(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names {
+fn methods(list: &List<'_>, credentials: bool, problems: &mut Diagnostics) -> Names {
     let check = |name: &str| {
         if method::is_forbidden(name.as_bytes()) {
             Some(Problem::ForbiddenMethod)
@@ -294,7 +297,7 @@ fn methods(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names 
     names.finish(!credentials, "")
 }
 
-fn headers(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names {
+fn headers(list: &List<'_>, credentials: bool, problems: &mut Diagnostics) -> Names {
     let check = |name: &str| {
         if !header::is_token(name.as_bytes()) {
             Some(Problem::InvalidHeader)
@@ -312,7 +315,7 @@ fn headers(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names 
     names.finish(!credentials, beside)
 }
 
-fn exposed(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names {
+fn exposed(list: &List<'_>, credentials: bool, problems: &mut Diagnostics) -> Names {
     let check = |name: &str| {
         if !header::is_token(name.as_bytes()) {
             Some(Problem::InvalidHeader)
@@ -336,7 +339,7 @@ fn exposed(list: &List, credentials: bool, problems: &mut Diagnostics) -> Names 
 
 /// The acceptable names of a list, with their places.
 struct NameList<'c> {
-    list: &'c List,
+    list: &'c List<'c>,
     /// Where `*` stands.
     any: Option<usize>,
     names: Vec<(usize, String)>,
@@ -344,7 +347,7 @@ struct NameList<'c> {
 
 impl<'c> NameList<'c> {
     fn read(
-        list: &'c List,
+        list: &'c List<'c>,
         normalize: impl Fn(&str) -> String,
         check: impl Fn(&str) -> Option<Problem>,
         problems: &mut Diagnostics,

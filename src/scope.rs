@@ -59,7 +59,7 @@ impl Policies {
     /// Checks a configuration that was read already; as [`Policies::from_json`].
     #[must_use]
     pub fn compile(
-        config: Config,
+        config: Config<'_>,
         environment: Option<&str>,
         problems: &mut Diagnostics,
     ) -> Option<Self> {
@@ -104,13 +104,13 @@ impl Policies {
         self.policies.iter().map(|policy| &**policy)
     }
 
-    fn compile_one(&mut self, policy: PolicyConfig, problems: &mut Diagnostics) -> Rc<Policy> {
+    fn compile_one(&mut self, policy: PolicyConfig<'_>, problems: &mut Diagnostics) -> Rc<Policy> {
         let policy = Rc::new(Policy::compile(policy, self.environment.as_deref(), problems));
         self.policies.push(Rc::clone(&policy));
         policy
     }
 
-    fn add_default(&mut self, policy: PolicyConfig, problems: &mut Diagnostics) {
+    fn add_default(&mut self, policy: PolicyConfig<'_>, problems: &mut Diagnostics) {
         let policy = self.compile_one(policy, problems);
         let rule = Rule { prefix: Box::default(), policy, at: "allowOrigins".to_owned() };
         self.add_rule(&HostScope::Anywhere, rule, problems);
@@ -134,7 +134,7 @@ impl Policies {
         }
     }
 
-    fn add_named(&mut self, mut policy: PolicyConfig, problems: &mut Diagnostics) {
+    fn add_named(&mut self, mut policy: PolicyConfig<'_>, problems: &mut Diagnostics) {
         let scope = policy.scope.take();
         let at = policy.at.clone();
         let policy = self.compile_one(policy, problems);
@@ -191,7 +191,7 @@ impl Policies {
 /// Checks that a policy has a name of its own. `names` holds the places of
 /// those before it.
 fn check_name(
-    policy: &PolicyConfig,
+    policy: &PolicyConfig<'_>,
     names: &mut HashMap<String, String>,
     problems: &mut Diagnostics,
 ) {
@@ -216,7 +216,7 @@ fn check_name(
 /// The elements of a list of `match`; a list that is not there matches
 /// everything, as the default of `T` does.
 fn parsed<T: Default + PartialEq>(
-    list: Option<List>,
+    list: Option<List<'_>>,
     problems: &mut Diagnostics,
     parse: impl Fn(&str) -> Result<T, Problem>,
 ) -> Vec<T> {

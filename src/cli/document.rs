@@ -27,7 +27,7 @@ impl Places {
 }
 
 /// Reads a file the way the filter reads its bytes.
-pub fn read_json(text: &[u8], problems: &mut Diagnostics) -> (Option<Config>, Places) {
+pub fn read_json<'t>(text: &'t [u8], problems: &mut Diagnostics) -> (Option<Config<'t>>, Places) {
     let config = Config::from_json(text, problems);
     // Nearly all JSON is YAML too; where it is not, lines are not known.
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::FirstWins };
@@ -45,7 +45,7 @@ pub fn read_json(text: &[u8], problems: &mut Diagnostics) -> (Option<Config>, Pl
 pub fn read_yaml(
     text: &[u8],
     problems: &mut Diagnostics,
-) -> Result<(Option<Config>, Places), String> {
+) -> Result<(Option<Config<'static>>, Places), String> {
     let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
     // `yes` and `no` are words, as in YAML 1.2 and in JSON.
     let options = serde_saphyr::options! { strict_booleans: true };
@@ -57,12 +57,12 @@ pub fn read_yaml(
 
 /// A [`Value`] with a place at every node.
 enum Tree {
-    Leaf(Value),
+    Leaf(Value<'static>),
     List(Vec<Spanned<Tree>>),
     Map(Vec<(Spanned<String>, Spanned<Tree>)>),
 }
 
-fn split(tree: Spanned<Tree>) -> (Value, Places) {
+fn split(tree: Spanned<Tree>) -> (Value<'static>, Places) {
     let mut places = Places::default();
     let value = places.take(String::new(), tree);
     (value, places)
@@ -70,7 +70,7 @@ fn split(tree: Spanned<Tree>) -> (Value, Places) {
 
 impl Places {
     /// Notes the places of a tree that stands at `path`, and strips them.
-    fn take(&mut self, path: String, tree: Spanned<Tree>) -> Value {
+    fn take(&mut self, path: String, tree: Spanned<Tree>) -> Value<'static> {
         let place = (tree.referenced.line(), tree.referenced.column());
         let value = match tree.value {
             Tree::Leaf(value) => value,
@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Tree {
                 Ok(Tree::Leaf(Value::Number(value)))
             }
             fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
-                Ok(Tree::Leaf(Value::String(value.to_owned())))
+                Ok(Tree::Leaf(Value::String(value.to_owned().into())))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tree, A::Error> {
                 let mut items = Vec::new();

@@ -13,7 +13,8 @@ import time
 LIBC = ctypes.CDLL(None)
 READY_WITHIN = 120  # seconds: the native filter's 100 000 matchers take a while
 TYPE = "type.googleapis.com/envoy.extensions."
-MIB = 1024 * 1024
+GIB = 1024 * 1024 * 1024
+WASM_PAGE = 64 * 1024
 
 
 # --- Configurations, as the JSON form of Envoy's protobufs ---
@@ -51,12 +52,22 @@ def native_filter(name):
     return {"name": name, "typed_config": {"@type": TYPE + "filters.http.cors.v3.Cors"}}
 
 
+def restorer(name, headers):
+    """Envoy's header-mutation filter, taking away what the filter behind it has put on the response."""
+    mutations = {"response_mutations": [{"remove": header} for header in headers]}
+    return {
+        "name": name,
+        "typed_config": {"@type": TYPE + "filters.http.header_mutation.v3.HeaderMutation", "mutations": mutations},
+    }
+
+
 def listener(name, filters, route, native_policy=None):
     """An edge gateway as in envoy/envoy.yaml, without access log, on a port that the kernel chooses."""
     host = {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **route}]}
     if native_policy:
         policy = {"@type": TYPE + "filters.http.cors.v3.CorsPolicy", **native_policy}
-        host["typed_per_filter_config"] = {one["name"]: policy for one in filters}
+        natives = [one["name"] for one in filters if one["typed_config"]["@type"].endswith("v3.Cors")]
+        host["typed_per_filter_config"] = dict.fromkeys(natives, policy)
     router = {"name": "router", "typed_config": {"@type": TYPE + "filters.http.router.v3.Router"}}
     manager = {
         "@type": TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -74,13 +85,11 @@ def listener(name, filters, route, native_policy=None):
     }
 
 
-def direct_response(body="{}\n"):
+def direct_response():
+    header = {"key": "content-type", "value": "application/json"}
     return {
-        "direct_response": {"status": 200, "body": {"inline_string": body}},
-        "response_headers_to_add": [
-            {"header": {"key": "content-type", "value": "application/json"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
-            {"header": {"key": "cache-control", "value": "no-cache"}},
-        ],
+        "direct_response": {"status": 200, "body": {"inline_string": "{}\n"}},
+        "response_headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
     }
 
 
@@ -158,6 +167,24 @@ class Envoy:
         """Bytes of memory in RAM."""
         status = (self._proc() / "status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+    def heap(self):
+        """Bytes that Envoy's own allocator has handed out: without the VMs' memories, and without what was freed."""
+        return int(json.loads(self._ask("/memory"))["allocated"])
+
+    def wasm_pages(self):
+        """The size of each VM's linear memory, in pages of 64 KiB.
+
+        V8 reserves 8 GiB of addresses for a memory, and makes its start writable as it grows: one mapping of each kind.
+        """
+        pages, before = [], (0, 0, "")
+        for line in (self._proc() / "maps").read_text().splitlines():
+            addresses, rights = line.split()[:2]
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            if rights == "---p" and before[1:] == (start, "rw-p") and end - before[0] == 8 * GIB:
+                pages.append((start - before[0]) // WASM_PAGE)
+            before = (start, end, rights)
+        return sorted(pages)
 
     def _proc(self):
         return pathlib.Path(f"/proc/{self.process.pid}")

@@ -1,0 +1,3 @@
+-- The headers come from the command line.
+
+wrk.method = "OPTIONS"
