@@ -169,24 +169,30 @@ fn check_preflight(policy: &Policy, requested: &Requested) -> Outcome {
 /// it does on every request but GET and HEAD
 /// ([append a request `Origin` header](https://fetch.spec.whatwg.org/#append-a-request-origin-header)).
 fn is_same_origin(origin: &[u8], header: impl Fn(&str) -> Option<Vec<u8>>) -> bool {
-    own_origin(&header).is_some_and(|own| own.as_bytes() == origin)
+    is_own_origin(origin, &header)
         || header(request::SEC_FETCH_SITE)
             .is_some_and(|site| matches!(&*site, b"same-origin" | b"none"))
 }
 
-/// The origin of a page that the request's own `:scheme` and `:authority` name.
-fn own_origin(header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<String> {
-    let scheme = String::from_utf8(header(request::SCHEME)?).ok()?.to_ascii_lowercase();
-    let authority = String::from_utf8(header(request::AUTHORITY)?).ok()?.to_ascii_lowercase();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if is_default_port(&scheme, port) => host,
-        _ => &authority,
+/// Whether an origin is that of a page that the request's own `:scheme` and
+/// `:authority` name.
+fn is_own_origin(origin: &[u8], header: impl Fn(&str) -> Option<Vec<u8>>) -> bool {
+    let text = |name| String::from_utf8(header(name)?).ok();
+    let (Some(mut scheme), Some(mut host)) = (text(request::SCHEME), text(request::AUTHORITY))
+    else {
+        return false;
     };
-    Some(format!("{scheme}://{host}"))
-}
-
-fn is_default_port(scheme: &str, port: &str) -> bool {
-    port.parse().is_ok_and(|port: u16| Some(port) == origin::default_port(scheme))
+    scheme.make_ascii_lowercase();
+    host.make_ascii_lowercase();
+    if let Some((name, port)) = host.rsplit_once(':')
+        && port.parse().is_ok_and(|port: u16| Some(port) == origin::default_port(&scheme))
+    {
+        host.truncate(name.len());
+    }
+    origin
+        .strip_prefix(scheme.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b"://"))
+        .is_some_and(|rest| rest == host.as_bytes())
 }
 
 /// An answer that the filter gives itself. The body is empty.

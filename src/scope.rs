@@ -317,14 +317,18 @@ fn parse_prefix(text: &str) -> Result<String, InvalidPathPrefix> {
 /// The host of an `:authority`, in the spelling of the configuration; empty if
 /// it is not one, so that only policies for every host match.
 fn host_of(authority: Vec<u8>) -> String {
-    let mut authority = String::from_utf8(authority).unwrap_or_default();
-    authority.make_ascii_lowercase();
-    let host = without_port(&authority);
-    let host = host.strip_suffix('.').unwrap_or(host);
-    if host.split('.').any(str::is_empty) {
+    let mut host = String::from_utf8(authority).unwrap_or_default();
+    host.make_ascii_lowercase();
+    let name = without_port(&host);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.split('.').any(str::is_empty) {
         return String::new();
     }
-    origin::canonical_ipv6(host).unwrap_or_else(|| host.to_owned())
+    if let Some(address) = origin::canonical_ipv6(name) {
+        return address;
+    }
+    host.truncate(name.len());
+    host
 }
 
 fn without_port(authority: &str) -> &str {

@@ -50,9 +50,10 @@ pub fn send(port: u16, protocol: Protocol, request: Outgoing) -> Result<Response
     )
 }
 
-/// The body of `path`, asked of the Envoy whose admin interface is the socket `admin`.
-pub fn ask_admin(admin: &str, path: &str) -> Result<String> {
-    let request = hyper::Request::get(path).header("host", "admin").body(Full::default())?;
+/// What the Envoy whose admin interface is the socket `admin` answers. A change takes a POST.
+pub fn ask_admin(admin: &str, method: Method, path: &str) -> Result<String> {
+    let request = hyper::Request::builder().method(method).uri(path).header("host", "admin");
+    let request = request.body(Full::default())?;
     let answer = run(async move {
         exchange(UnixStream::connect(admin).await?, Protocol::Http1, request).await
     })?;

@@ -9,10 +9,12 @@
 mod bootstrap;
 mod client;
 mod connection;
+mod counts;
 mod gateway;
 mod hostile;
 mod launcher;
 mod load;
+mod module;
 mod process;
 mod refused;
 mod rows;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
     trials.extend(refused::trials());
     trials.extend([hostile::trial(), connection::trial(), load::trial()]);
     trials.extend(transparent::trials());
+    trials.extend(module::trials());
+    trials.extend(counts::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

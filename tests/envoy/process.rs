@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -67,8 +68,8 @@ impl Process {
     }
 
     /// What the admin interface says.
-    fn ask(&self, path: &str) -> Result<String> {
-        ask_admin(&format!("\0{}", name_of(&self.folder)), path)
+    fn ask(&self, method: Method, path: &str) -> Result<String> {
+        ask_admin(&format!("\0{}", name_of(&self.folder)), method, path)
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -77,7 +78,7 @@ impl Process {
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("Envoy ended ({status}):\n{}", self.tail()).into());
             }
-            if self.ask("/ready").is_ok() {
+            if self.ask(Method::GET, "/ready").is_ok() {
                 return Ok(());
             }
             sleep(Duration::from_millis(50));
@@ -126,7 +127,8 @@ impl Envoy {
     pub fn start(bootstrap: Value, workers: u32) -> Result<Self> {
         let mut process = Process::spawn(bootstrap, workers)?;
         process.wait_until_ready()?;
-        let listeners: Value = serde_json::from_str(&process.ask("/listeners?format=json")?)?;
+        let listeners: Value =
+            serde_json::from_str(&process.ask(Method::GET, "/listeners?format=json")?)?;
         let port = |it: &Value| {
             let name = it["name"].as_str().unwrap().to_owned();
             let port = it["local_address"]["socket_address"]["port_value"].as_u64().unwrap();
@@ -142,5 +144,10 @@ impl Envoy {
 
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// From now on the log tells every call into the VM and out of it.
+    pub fn trace_wasm(&self) -> Result<()> {
+        self.process.ask(Method::POST, "/logging?wasm=trace").map(drop)
     }
 }
