@@ -19,7 +19,7 @@ wasm: ## Make dist/envoy_cors.wasm
 	@rustup --quiet target add $(TARGET)
 	cargo build --locked --release --lib --target $(TARGET)
 	@mkdir -p dist
-	cargo run --locked --features prune-exports --bin prune-exports target/$(TARGET)/release/envoy_cors.wasm $(WASM)
+	cargo run --locked --features post-link --bin post-link target/$(TARGET)/release/envoy_cors.wasm $(WASM)
 
 command: ## Make dist/envoy-cors
 	cargo build --locked --release --bin envoy-cors

@@ -6,14 +6,15 @@
 //! its request was answered here. Envoy sends such an answer through the
 //! filter's own response callback as well.
 
+mod callbacks;
 mod hostcalls;
 
 use std::rc::Rc;
 
+use hashbrown::HashMap;
 use log::{error, info, warn};
-use proxy_wasm::hostcalls::{get_property, get_shared_data, set_shared_data};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
+use proxy_wasm::hostcalls::{get_buffer, get_property, get_shared_data, set_shared_data};
+use proxy_wasm::types::{Action, BufferType, LogLevel};
 
 use crate::decision::{Decision, Edit, decide};
 use crate::diagnostic::{Diagnostics, Severity};
@@ -28,59 +29,61 @@ const ENVIRONMENT: &str = "CORS_ENVIRONMENT";
 #[allow(unsafe_code)] // The macro exports `_initialize`.
 mod entry {
     proxy_wasm::main! {{
-        proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-        proxy_wasm::set_root_context(|_| Box::new(super::Plugin::default()));
+        proxy_wasm::set_log_level(super::LogLevel::Info);
     }}
 }
 
-/// One configured instance of the filter. A VM may hold several.
+/// What Envoy knows by a number: plugins and the streams that they see. A VM
+/// may hold several plugins.
 #[derive(Default)]
-struct Plugin {
-    policies: Option<Rc<Policies>>,
+struct Contexts {
+    /// The policies of each plugin, once it is configured.
+    plugins: HashMap<u32, Rc<Policies>>,
+    streams: HashMap<u32, Stream>,
 }
 
-impl Context for Plugin {}
+/// One request and its response.
+struct Stream {
+    policies: Rc<Policies>,
+    decision: Option<Decision>,
+}
 
-impl RootContext for Plugin {
-    /// Reads the configuration. `false` makes Envoy refuse to start, or keep
-    /// the configuration that it has.
+impl Contexts {
+    /// A new context. That of a stream names its plugin, that of a plugin names
+    /// no other and gets its policies when it is configured.
+    fn create(&mut self, id: u32, plugin: u32) {
+        if let Some(policies) = self.plugins.get(&plugin) {
+            let policies = Rc::clone(policies);
+            self.streams.insert(id, Stream { policies, decision: None });
+        }
+    }
+
+    /// Reads the configuration of a plugin. `false` makes Envoy refuse to
+    /// start, or keep the configuration that it has.
     ///
     /// The result depends on the bytes and the environment alone: a failure in
     /// one worker only would make Envoy refuse every later configuration too.
-    fn on_configure(&mut self, _size: usize) -> bool {
-        let bytes = self.get_plugin_configuration().unwrap_or_default();
+    fn configure(&mut self, id: u32) -> bool {
+        let bytes = get_buffer(BufferType::PluginConfiguration, 0, usize::MAX);
+        let bytes = bytes.ok().flatten().unwrap_or_default();
         let environment = std::env::var_os(ENVIRONMENT).unwrap_or_default();
         let environment = environment.to_string_lossy();
         let environment = Some(&*environment).filter(|name| !name.is_empty());
         let (policies, problems) = Policies::from_json(&bytes, environment);
         report(&bytes, environment, policies.as_ref(), &problems);
-        self.policies = policies.map(Rc::new);
-        self.policies.is_some()
+        policies.map(|policies| self.plugins.insert(id, Rc::new(policies))).is_some()
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { policies: self.policies.clone(), decision: None }))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    fn delete(&mut self, id: u32) {
+        if self.streams.remove(&id).is_none() {
+            self.plugins.remove(&id);
+        }
     }
 }
 
-/// One request and its response.
-struct Stream {
-    policies: Option<Rc<Policies>>,
-    decision: Option<Decision>,
-}
-
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let decision = self
-            .policies
-            .as_ref()
-            .and_then(|policies| decide(policies, |name| Headers::Request.get(name)));
+impl Stream {
+    fn on_request_headers(&mut self) -> Action {
+        let decision = decide(&self.policies, |name| Headers::Request.get(name));
         let Some(decision) = decision else { return Action::Continue };
         if let Some(reply) = decision.reply() {
             send_local_response(reply.status, reply.details, &reply.headers);
@@ -90,7 +93,7 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+    fn on_response_headers(&self) {
         let edits = self.decision.iter().flat_map(|d| d.edits(|name| Headers::Response.get(name)));
         for edit in edits {
             match edit {
@@ -100,7 +103,6 @@ impl HttpContext for Stream {
                 Edit::Remove(name) => Headers::Response.remove(name),
             }
         }
-        Action::Continue
     }
 }
 

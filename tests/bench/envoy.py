@@ -113,6 +113,11 @@ def socket_address(port):
 # --- Processes ---
 
 
+def die_with_parent():
+    """Runs in a child: nothing outlives the benchmark, even if that is killed outright."""
+    LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 class Envoy:
     """A running Envoy with one worker. Use it in a `with` statement: it ends with the block."""
 
@@ -130,7 +135,7 @@ class Envoy:
 
         def in_child():
             os.sched_setaffinity(0, {cpu})
-            LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: no Envoy outlives the benchmark
+            die_with_parent()
 
         started = time.monotonic()
         with open(self.log, "wb") as log:

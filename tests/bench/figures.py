@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import random
+import statistics
 import time
 
 import envoy
@@ -18,7 +19,10 @@ BODY = 100 * MIB
 EXACT, WILDCARD = "https://a%d.example", "https://*.a%d.example"
 SET_BY_FILTERS = ("access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers", "vary")
 STRANGER = "https://stranger.example.net"
-NONE, NATIVE, NOOP, LUA, OURS, OURS_WILDCARD = "no filter", "native CORS", "do-nothing SDK", "empty Lua", "envoy-cors", "envoy-cors *."
+NONE, NATIVE, NOOP, LUA = "no filter", "native CORS", "do-nothing SDK", "empty Lua"
+OURS, OURS_WILDCARD = "envoy-cors", "envoy-cors *."
+FLOOR = "floor"  # the calls of a CORS filter, and nothing else
+GRANTING = (NATIVE, FLOOR, OURS)
 
 
 @dataclasses.dataclass
@@ -144,13 +148,15 @@ def measure(rounds, start, cells):
 
 def per_copy(site, rounds):
     """16 copies of each filter, to be compared with none."""
-    subjects = (NONE, NOOP, LUA, NATIVE, OURS)
+    subjects = (NONE, NATIVE, NOOP, LUA, FLOOR, OURS)
     listeners = [site.listener(subject, subject, copies=COPIES) for subject in subjects]
     cells = []
     for subject in subjects:
         for kind, origin in (("no Origin", None), ("allowed", EXACT % 0), ("stranger", STRANGER)):
+            if (subject, kind) == (FLOOR, "stranger"):
+                continue  # it knows none
             headers = {**load.BROWSER, **({"Origin": origin} if origin else {})}
-            granted = origin if kind == "allowed" and subject in (NATIVE, OURS) else None
+            granted = origin if kind == "allowed" and subject in GRANTING else None
             cells.append(Cell(subject, kind, subject, headers, granted))
     return measure(rounds, lambda: site.gateway(listeners), cells)
 
@@ -161,18 +167,18 @@ def whole_request(site, rounds):
 
     def add(subject, count=1):
         name, origin = f"{subject} {count}", EXACT % (count - 1)
-        granted = origin if subject in (NATIVE, OURS) else None
+        granted = origin if subject in GRANTING else None
         listeners.append(site.listener(name, subject, origins=listed(EXACT, count)))
         cells.append(Cell(subject, str(count), name, {**load.BROWSER, "Origin": origin}, granted))
 
-    for subject in (NONE, NOOP, LUA):
+    for subject in (NONE, NOOP, LUA, FLOOR):
         add(subject)
     for count in SIZES:
         add(NATIVE, count)
         add(OURS, count)
     origin = EXACT % 0
     asks = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,content-type"}
-    for subject in (NATIVE, OURS):
+    for subject in GRANTING:
         headers = {**load.BROWSER, "Origin": origin, **asks}
         cells.append(Cell(subject, "preflight", f"{subject} 1", headers, origin, "OPTIONS", "preflight.lua"))
     return measure(rounds, lambda: site.gateway(listeners), cells)
@@ -223,15 +229,15 @@ def bodies(site, rounds, fetches):
             clients = {subject: load.BodyClient(gateway.ports[subject], headers) for subject in (NONE, NOOP, OURS)}
             for client in clients.values():
                 client.fetch(BODY)
-            spent = dict.fromkeys(clients, 0)
+            spent = {subject: [] for subject in clients}
             for _ in range(fetches):
                 for subject, client in clients.items():
                     before = gateway.worker_cpu()
                     client.fetch(BODY)
-                    spent[subject] += gateway.worker_cpu() - before
+                    spent[subject].append(gateway.worker_cpu() - before)
             for subject, client in clients.items():
                 client.close()
-                rows.append({"round": number, "subject": subject, "kind": "body", "cpu_ms": spent[subject] / fetches / 1e6})
+                rows.append({"round": number, "subject": subject, "kind": "body", "cpu_ms": statistics.median(spent[subject]) / 1e6})
     return rows
 
 

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import threading
 
+import envoy
+
 HERE = pathlib.Path(__file__).resolve().parent
 CONNECTIONS = 16
 
@@ -35,7 +37,7 @@ def wrk(port, headers, seconds=1, script=None, args=()):
     if script:
         command += ["--script", HERE / script]
     command += [f"http://127.0.0.1:{port}/", "--", *args]
-    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, preexec_fn=envoy.die_with_parent).stdout
     if errors := re.search(r"Socket errors: .*", output):
         raise SystemExit(f"wrk: {errors[0]}")
     count = re.search(r"(\d+) requests in", output)[1]

@@ -12,11 +12,12 @@ matplotlib.rcParams.update({"svg.hashsalt": "bench", "svg.fonttype": "path", "fo
 
 import matplotlib.pyplot as plt
 
-from figures import COPIES, LUA, NATIVE, NONE, NOOP, OURS, SIZES
+from figures import COPIES, FLOOR, LUA, NATIVE, NONE, NOOP, OURS, SIZES
 from report import KINDS, Figures
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS = {NATIVE: "#999999", NOOP: "#56B4E9", LUA: "#E69F00", OURS: "#0072B2", NONE: "#000000"}
+COLOURS = {NATIVE: "#999999", NOOP: "#56B4E9", LUA: "#E69F00", FLOOR: "#CC79A7", OURS: "#0072B2", NONE: "#000000"}
+NAMES = {FLOOR: "floor: the calls alone"}
 
 
 def main():
@@ -30,13 +31,14 @@ def main():
 
 def per_copy(figures):
     figure, axes = plt.subplots(figsize=(8, 4.5))
-    subjects = (NATIVE, OURS, NOOP, LUA)
+    subjects = (NATIVE, FLOOR, OURS, NOOP, LUA)
     width = 0.8 / len(subjects)
     for index, subject in enumerate(subjects):
-        series = [figures.copy(subject, kind) for kind in KINDS]
-        places = [place + (index - 1.5) * width for place in range(len(KINDS))]
+        kinds = [kind for kind in KINDS if figures.copy(subject, kind)]
+        series = [figures.copy(subject, kind) for kind in kinds]
+        places = [KINDS.index(kind) + (index - 2) * width for kind in kinds]
         medians = [statistics.median(values) for values in series]
-        bars = axes.bar(places, medians, width * 0.94, yerr=ranges(series), color=COLOURS[subject], label=subject, error_kw={"lw": 1, "ecolor": "#333333"})
+        bars = axes.bar(places, medians, width * 0.94, yerr=ranges(series), color=COLOURS[subject], label=NAMES.get(subject, subject), error_kw={"lw": 1, "ecolor": "#333333"})
         tops = [max(values) for values in series]
         for bar, median, top in zip(bars, medians, tops):
             axes.annotate(f"{median:.1f}", (bar.get_x() + bar.get_width() / 2, max(top, 0)), (0, 2), textcoords="offset points", ha="center", fontsize=9)
@@ -53,13 +55,14 @@ def allowlist(figures):
         series = [figures.whole(subject, count) for count in SIZES]
         medians = [statistics.median(values) for values in series]
         axes.errorbar(SIZES, medians, yerr=ranges(series), color=COLOURS[subject], label=subject, marker=marker, capsize=3)
-        axes.annotate(f"{medians[-1]:,.0f} µs", (SIZES[-1], medians[-1]), (0, -16 if subject == NATIVE else 8), textcoords="offset points", ha="center", fontsize=9)
+        place = (-26, -4) if subject == NATIVE else (0, 8)
+        axes.annotate(f"{medians[-1]:,.0f} µs", (SIZES[-1], medians[-1]), place, textcoords="offset points", ha="center", fontsize=9)
     without = statistics.median(figures.whole(NONE, 1))
     axes.axhline(without, color=COLOURS[NONE], lw=1, ls="--", label=NONE)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(SIZES, [f"{count:,}" for count in SIZES])
-    axes.set_ylim(bottom=10)
+    axes.set_yticks([10, 100, 1_000], ["10", "100", "1,000"])
     axes.set_xlabel("allowed origins")
     axes.set_ylabel("µs of CPU per request, all of Envoy")
     axes.set_title("A whole request from the last origin of the list", loc="left")

@@ -22,11 +22,9 @@ const EXPORTS: [&str; 9] = [
 ];
 
 /// A host that lacks one of these refuses the filter.
-const IMPORTS: [&str; 35] = [
+const IMPORTS: [&str; 31] = [
     "env.proxy_add_header_map_value",
     "env.proxy_call_foreign_function",
-    "env.proxy_close_stream",
-    "env.proxy_continue_stream",
     "env.proxy_dequeue_shared_queue",
     "env.proxy_done",
     "env.proxy_enqueue_shared_queue",
@@ -49,8 +47,6 @@ const IMPORTS: [&str; 35] = [
     "env.proxy_replace_header_map_value",
     "env.proxy_resolve_shared_queue",
     "env.proxy_send_local_response",
-    "env.proxy_set_buffer_bytes",
-    "env.proxy_set_header_map_pairs",
     "env.proxy_set_property",
     "env.proxy_set_shared_data",
     "env.proxy_set_tick_period_milliseconds",

@@ -1,31 +1,26 @@
-//! Takes the callbacks that the filter does not need out of a linked module.
+//! Gives a linked module the exports that the filter needs, and no others.
 //!
 //! The SDK exports every callback of the ABI, and Envoy enters the VM for each
 //! one that is exported: for every chunk of a body, for trailers, for the log.
-//! Without the export there is no entry, and what only it used can go as well.
+//! Here they go, the filter's own callbacks take the names of those that it
+//! needs, and what nothing calls any more goes too.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use walrus::Module;
 
-/// What Envoy calls. `proxy_on_delete` is among them because a stream has state.
-const EXPORTS: [&str; 9] = [
-    "_initialize",
-    "memory",
-    "proxy_abi_version_0_2_1",
-    "proxy_on_configure",
-    "proxy_on_context_create",
-    "proxy_on_delete",
-    "proxy_on_memory_allocate",
-    "proxy_on_request_headers",
-    "proxy_on_response_headers",
-];
+/// What stays as the linker exported it.
+const KEPT: [&str; 4] =
+    ["_initialize", "memory", "proxy_abi_version_0_2_1", "proxy_on_memory_allocate"];
+
+/// The prefix of the filter's own callbacks, and of the ABI's.
+const RENAMED: (&str, &str) = ("cors_on_", "proxy_on_");
 
 fn main() -> ExitCode {
     let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [from, to] = &paths[..] else {
-        eprintln!("usage: prune-exports FROM.wasm TO.wasm");
+        eprintln!("usage: post-link FROM.wasm TO.wasm");
         return ExitCode::from(2);
     };
     let pruned = Module::from_file(from).and_then(|mut module| {
@@ -35,7 +30,7 @@ fn main() -> ExitCode {
     match pruned {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("prune-exports: {}: {error:#}", from.display());
+            eprintln!("post-link: {}: {error:#}", from.display());
             ExitCode::from(2)
         }
     }
@@ -45,11 +40,18 @@ fn prune(module: &mut Module) {
     let needless: Vec<_> = module
         .exports
         .iter()
-        .filter(|export| !EXPORTS.contains(&export.name.as_str()))
+        .filter(|export| {
+            !KEPT.contains(&export.name.as_str()) && !export.name.starts_with(RENAMED.0)
+        })
         .map(walrus::Export::id)
         .collect();
     for export in needless {
         module.exports.delete(export);
+    }
+    for export in module.exports.iter_mut() {
+        if let Some(callback) = export.name.strip_prefix(RENAMED.0) {
+            export.name = format!("{}{callback}", RENAMED.1);
+        }
     }
     walrus::passes::gc::run(module);
 }
