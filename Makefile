@@ -5,7 +5,7 @@ NEWEST := 1.40.0
 OLDEST := 1.36.4
 SUPPORTED := $(NEWEST) 1.39.3 1.37.0 $(OLDEST)
 
-.PHONY: help run build wasm command test check unit envoy versions compose-test clean
+.PHONY: help run build wasm command test check unit envoy versions compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ versions: wasm ## The requests of `make run` against every supported Envoy
 
 compose-test: wasm ## All cases against Envoy in docker compose
 	tests/compose/test env ENVOY_CORS_COMPOSE=1 cargo test --locked --test envoy
+
+bench: wasm ## What the filter costs, against Envoy's own and a do-nothing one: tables and pictures in target/bench
+	python3 tests/bench/bench.py
 
 clean: ## Remove what was built and fetched
 	cargo clean

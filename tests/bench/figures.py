@@ -252,5 +252,6 @@ def wasm_growth(site, requests, seconds):
 
         _, per_second = send(5)
         row = {"pages_before": gateway.wasm_pages(), "resident_before": gateway.resident()}
-        count, per_second = send(max(5, int(min(seconds, requests / per_second + 1))))
+        # A tenth more, because the rate varies.
+        count, per_second = send(max(5, int(min(seconds, 1.1 * requests / per_second))))
         return [{**row, "pages_after": gateway.wasm_pages(), "resident_after": gateway.resident(), "requests": count, "per_second": per_second}]

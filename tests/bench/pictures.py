@@ -45,7 +45,8 @@ def per_copy(figures):
     axes.set_xticks(range(len(KINDS)), ["request without Origin", "from an allowed origin", "from a stranger"])
     axes.set_ylabel("µs of CPU per request and copy")
     axes.set_title(f"What one copy of a filter costs ({COPIES} in a chain)", loc="left")
-    axes.legend(frameon=False)
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(frameon=False, loc="upper left", ncols=3)
     return figure
 
 

@@ -162,8 +162,8 @@ def render(results):
     busy = [row["busy"] for rows in results["rows"].values() for row in rows if "busy" in row]
     out.append(results["noise"])
     out.append(
-        f"In {sum(share < IDLE for share in busy)} of {len(busy)} measurements under load the worker had its CPU for less than"
-        f" {IDLE:.0%} of the time: something else ran there, or on the other CPU, and those are the least exact.\n"
+        f"In {sum(share < IDLE for share in busy)} of {len(busy)} measurements under load the worker was on its CPU for less than\n"
+        f"{IDLE:.0%} of the time: something else ran there, or on the other CPU, and those are the least exact.\n"
     )
     return "\n".join(out)
 
@@ -172,11 +172,16 @@ METHOD = """\
 One Envoy with one worker thread on CPU {envoy}; everything else on CPU {load}: wrk with 16 connections that are always busy,
 and the upstream, a second Envoy that answers with three bytes. So the worker is what limits, and its own CPU time (the
 kernel's count for that thread), divided by the number of requests, is the cost: it does not depend on what wrk and upstream
-cost, and little on what else the machine does. Requests carry a browser's usual headers, and every response comes from the
+cost, and little on what else the machine does. Requests carry a browser's usual headers, and responses come from the
 upstream. All subjects are listeners of the same Envoy, which is new in each round; each is loaded for a second, in an order
-that changes with the round; ratios are taken within a round. Where copies of a filter form a chain, Envoy's header-mutation
-filter stands between any two, and in the chain without filters too: it takes away what the copy behind it has put on the
-response, so that each copy has the work that one alone has. The floor makes the calls that CORS needs, with constants, without
-the SDK and without deciding anything: what no filter can undercut in Envoy's Wasm host. Given are the median of the rounds and their range: what lies
-within the range is noise. VM entries, hostcalls and allocations are counted by `make test`.
+that changes with the round; ratios are taken within a round.
+
+Where copies of a filter form a chain, Envoy's header-mutation filter stands behind each, and as often in the chain without
+copies: it takes away what the copies behind it have put on the response, so that each has the work that one alone has.
+
+The floor makes the calls that CORS needs, with constants, without the SDK and without deciding anything: what no filter
+undercuts in Envoy's Wasm host.
+
+Given are the median of the rounds and their range: what lies within the range is noise. VM entries, hostcalls and
+allocations are counted by `make test`.
 """
