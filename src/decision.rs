@@ -177,22 +177,21 @@ fn is_same_origin(origin: &[u8], header: impl Fn(&str) -> Option<Vec<u8>>) -> bo
 /// Whether an origin is that of a page that the request's own `:scheme` and
 /// `:authority` name.
 fn is_own_origin(origin: &[u8], header: impl Fn(&str) -> Option<Vec<u8>>) -> bool {
-    let text = |name| String::from_utf8(header(name)?).ok();
-    let (Some(mut scheme), Some(mut host)) = (text(request::SCHEME), text(request::AUTHORITY))
-    else {
-        return false;
+    let Ok(origin) = std::str::from_utf8(origin) else { return false };
+    let Some((scheme, host)) = origin.split_once("://") else { return false };
+    let authority = header(request::AUTHORITY).unwrap_or_default();
+    let Ok(authority) = String::from_utf8(authority) else { return false };
+    let own_host = match authority.rsplit_once(':') {
+        Some((host, port)) if is_default_port(scheme, port) => host,
+        _ => &authority,
     };
-    scheme.make_ascii_lowercase();
-    host.make_ascii_lowercase();
-    if let Some((name, port)) = host.rsplit_once(':')
-        && port.parse().is_ok_and(|port: u16| Some(port) == origin::default_port(&scheme))
-    {
-        host.truncate(name.len());
-    }
-    origin
-        .strip_prefix(scheme.as_bytes())
-        .and_then(|rest| rest.strip_prefix(b"://"))
-        .is_some_and(|rest| rest == host.as_bytes())
+    // Clients may write these in any case, browsers write origins in lower case.
+    let is = |own: &[u8], text: &str| own.iter().map(u8::to_ascii_lowercase).eq(text.bytes());
+    is(own_host.as_bytes(), host) && header(request::SCHEME).is_some_and(|own| is(&own, scheme))
+}
+
+fn is_default_port(scheme: &str, port: &str) -> bool {
+    port.parse().is_ok_and(|port: u16| Some(port) == origin::default_port(scheme))
 }
 
 /// An answer that the filter gives itself. The body is empty.

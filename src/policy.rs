@@ -394,7 +394,7 @@ impl<'c> NameList<'c> {
         let value = if any && literal { format!("*{beside}") } else { names.join(",") };
         let mut listed: Vec<Box<[u8]>> =
             names.into_iter().map(|name| name.into_bytes().into()).collect();
-        listed.sort();
+        listed.sort_unstable();
         Names { any, listed, value: (!value.is_empty()).then(|| value.into_bytes().into()) }
     }
 }

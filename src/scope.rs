@@ -88,7 +88,7 @@ impl Policies {
         }
         for rules in all.hosts.values_mut().chain(all.below.values_mut()).chain([&mut all.anywhere])
         {
-            rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
+            rules.sort_unstable_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
         }
         (!problems.has_errors()).then_some(all)
     }

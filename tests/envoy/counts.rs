@@ -111,8 +111,6 @@ const ROWS: &str = r#"
       get origin
         memory_allocate
       get access-control-request-method
-      get :scheme
-        memory_allocate
       get :authority
         memory_allocate
       get sec-fetch-site
@@ -132,9 +130,9 @@ const ROWS: &str = r#"
       get origin
         memory_allocate
       get access-control-request-method
-      get :scheme
-        memory_allocate
       get :authority
+        memory_allocate
+      get :scheme
         memory_allocate
     response_headers
       get vary
