@@ -148,8 +148,21 @@ impl List<'_> {
     /// The path of the element that stands at `index`.
     #[must_use]
     pub fn path(&self, index: usize) -> String {
-        format!("{}[{index}]", self.at)
+        element_path(&self.at, index)
     }
+}
+
+/// The path of a field of the object at `at`, as in `policies[0].match`. The
+/// whole configuration is at the empty path.
+#[must_use]
+pub fn field_path(at: &str, field: &str) -> String {
+    if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") }
+}
+
+/// The path of an element of the list at `at`, as in `policies[0]`.
+#[must_use]
+pub fn element_path(at: &str, index: usize) -> String {
+    format!("{at}[{index}]")
 }
 
 /// Longest time that a browser may be asked to cache a preflight for, in

@@ -52,20 +52,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 10] = [
-        Self::NotCors,
-        Self::ActualAllowed,
-        Self::ActualDenied,
-        Self::SameOrigin,
-        Self::ActualRejected,
-        Self::PreflightAllowed,
-        Self::PreflightDeniedOrigin,
-        Self::PreflightDeniedMethod,
-        Self::PreflightDeniedHeaders,
-        Self::PreflightForwarded,
-    ];
-
     /// Its name in counters and reports.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -120,16 +120,6 @@ impl<'a> OriginPattern<'a> {
             Ok(())
         }
     }
-
-    /// Whether it holds a wildcard, `*` alone included.
-    #[must_use]
-    pub fn is_wildcard(&self) -> bool {
-        !matches!(
-            self,
-            Self::Null
-                | Self::Tuple { host: HostPattern::Exact(_), port: PortPattern::Exact(_), .. }
-        )
-    }
 }
 
 impl<'a> HostPattern<'a> {

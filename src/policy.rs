@@ -4,7 +4,7 @@
 use crate::allowlist::Allowlist;
 use crate::config::{
     DisallowedRequests, List, Mode, OriginsConfig, PolicyConfig, UnmatchedPreflights,
-    UpstreamHeaders,
+    UpstreamHeaders, field_path,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, Problem, Severity};
 use crate::header::{self, AUTHORIZATION};
@@ -108,14 +108,17 @@ impl Policy {
         let origins = match allow_origins {
             Some(origins) => choose(origins, environment, &checks, problems),
             None => {
-                problems.push(Diagnostic::new(&join(&at, "allowOrigins"), Problem::NoAllowOrigins));
+                problems.push(Diagnostic::new(
+                    &field_path(&at, "allowOrigins"),
+                    Problem::NoAllowOrigins,
+                ));
                 Allowlist::default()
             }
         };
         if unmatched_preflights == UnmatchedPreflights::Forward
             && upstream_headers == UpstreamHeaders::Replace
         {
-            let at = join(&at, "unmatchedPreflights");
+            let at = field_path(&at, "unmatchedPreflights");
             problems.push(Diagnostic::new(&at, Problem::ForwardAndReplace));
         }
         Self {
@@ -144,10 +147,6 @@ impl Names {
     pub(crate) fn value(&self) -> Option<&[u8]> {
         self.value.as_deref()
     }
-}
-
-fn join(at: &str, field: &str) -> String {
-    if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") }
 }
 
 /// What makes an origin unacceptable beside credentials.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use envoy_cors::config::{Config, Value};
+use envoy_cors::config::{Config, Value, element_path, field_path};
 use envoy_cors::diagnostic::Diagnostics;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
@@ -78,15 +78,14 @@ impl Places {
                 items
                     .into_iter()
                     .enumerate()
-                    .map(|(index, item)| self.take(format!("{path}[{index}]"), item))
+                    .map(|(index, item)| self.take(element_path(&path, index), item))
                     .collect(),
             ),
             Tree::Map(entries) => Value::Map(
                 entries
                     .into_iter()
                     .map(|(key, item)| {
-                        let dot = if path.is_empty() { "" } else { "." };
-                        let value = self.take(format!("{path}{dot}{}", key.value), item);
+                        let value = self.take(field_path(&path, &key.value), item);
                         (key.value, value)
                     })
                     .collect(),

@@ -1,7 +1,7 @@
 //! Reading an object field by field, with a problem for each that cannot be
 //! read, and for each that is left.
 
-use super::{List, MAX_MAX_AGE, OriginsConfig, Text, Value};
+use super::{List, MAX_MAX_AGE, OriginsConfig, Text, Value, element_path, field_path};
 use crate::diagnostic::{Diagnostic, Diagnostics, Problem};
 
 /// The fields of one object, taken one by one; what is left is unknown.
@@ -33,7 +33,7 @@ impl<'p, 't> Fields<'p, 't> {
     }
 
     fn path(&self, key: &str) -> String {
-        if self.at.is_empty() { key.to_owned() } else { format!("{}.{key}", self.at) }
+        field_path(&self.at, key)
     }
 
     pub(super) fn any_of(&self, names: &[&str]) -> bool {
@@ -105,7 +105,7 @@ impl<'p, 't> Fields<'p, 't> {
     ) -> Option<Vec<(String, Value<'t>)>> {
         match value {
             Value::List(values) => Some(
-                values.into_iter().enumerate().map(|(i, v)| (format!("{at}[{i}]"), v)).collect(),
+                values.into_iter().enumerate().map(|(i, v)| (element_path(at, i), v)).collect(),
             ),
             other => self.wrong_type(at, "a list", &other),
         }
@@ -125,7 +125,7 @@ impl<'p, 't> Fields<'p, 't> {
             Value::String(text) => Some((index, text)),
             other => {
                 let problem = Problem::WrongType { expected: "a string", found: other.kind() };
-                self.report(&format!("{at}[{index}]"), problem);
+                self.report(&element_path(&at, index), problem);
                 None
             }
         };
@@ -141,7 +141,7 @@ impl<'p, 't> Fields<'p, 't> {
         };
         let mut lists: Vec<(String, List<'t>)> = Vec::new();
         for (name, value) in entries {
-            let path = format!("{at}.{name}");
+            let path = field_path(&at, &name);
             if lists.iter().any(|(known, _)| *known == name) {
                 self.report(&path, Problem::FieldTwice { first: name });
                 continue;
