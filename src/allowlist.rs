@@ -70,6 +70,11 @@ impl Ports {
         }
     }
 
+    fn iter(&self) -> impl Iterator<Item = PortPattern> {
+        let any = self.any.then_some(PortPattern::Any);
+        any.into_iter().chain(self.listed.iter().copied().map(PortPattern::Exact))
+    }
+
     fn contains(&self, port: Option<u16>) -> bool {
         self.any || self.listed.binary_search(&port).is_ok()
     }
@@ -153,6 +158,35 @@ impl Allowlist {
             || domains_above(origin.host)
                 .filter_map(|name| self.domain(origin.scheme, name))
                 .any(|domain| domain.below.contains(origin.port))
+    }
+
+    /// All patterns, each once, in no order.
+    pub fn patterns(&self) -> impl Iterator<Item = OriginPattern<'_>> {
+        let any = self.any.then_some(OriginPattern::Any);
+        let exact = self
+            .exact
+            .iter()
+            .filter_map(|span| OriginPattern::parse(slice(&self.text, *span)).ok());
+        let domains = self.domains.iter().flat_map(|domain| {
+            let (scheme, name) = parts(&self.text, domain);
+            let pattern = move |host, port| OriginPattern::Tuple { scheme, host, port };
+            let own = domain.any_port.then_some((HostPattern::Exact(name), PortPattern::Any));
+            let below = domain.below.iter().map(|port| (HostPattern::Below(name), port));
+            own.into_iter().chain(below).map(move |(host, port)| pattern(host, port))
+        });
+        any.into_iter().chain(exact).chain(domains)
+    }
+
+    /// The pattern that allows an origin; the exact one where wildcards would
+    /// as well.
+    #[must_use]
+    pub fn allowing<'s>(&'s self, origin: &'s [u8]) -> Option<OriginPattern<'s>> {
+        if self.any {
+            return Some(OriginPattern::Any);
+        }
+        let text = std::str::from_utf8(origin).ok().filter(|_| self.contains(origin))?;
+        let pattern = OriginPattern::parse(text).ok()?;
+        if self.contains_exact(origin) { Some(pattern) } else { self.covering(&pattern) }
     }
 
     /// Another pattern of the list that contains every origin of `pattern`.

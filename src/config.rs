@@ -23,6 +23,17 @@ pub enum Mode {
     Shadow,
 }
 
+impl Mode {
+    /// Its word in configurations and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
 /// What becomes of an actual request from an origin that is not allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DisallowedRequests {
@@ -58,10 +69,51 @@ pub enum UpstreamHeaders {
 pub struct Config<'t> {
     /// `environment`
     pub environment: Option<Text>,
+    /// `flushInterval`, `reportInterval`, `usageReport`
+    pub settings: Settings,
     /// `policies`
     pub policies: Vec<PolicyConfig<'t>>,
     /// The policy fields at the top level, unless there is none beside `policies`.
     pub default: Option<PolicyConfig<'t>>,
+}
+
+/// What operators see of the decisions, and how often. For all policies.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// `flushInterval`: how long counts may wait in the VM, in milliseconds.
+    pub flush_interval: u32,
+    /// `reportInterval`: the time between two denied-origin reports, in
+    /// milliseconds; 0 for none.
+    pub report_interval: u32,
+    /// `usageReport`: whether unused entries of allowlists are reported.
+    pub usage_report: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { flush_interval: 1_000, report_interval: 10_000, usage_report: false }
+    }
+}
+
+impl Settings {
+    const FIELDS: [&str; 3] = ["flushInterval", "reportInterval", "usageReport"];
+
+    fn from_fields(fields: &mut Fields<'_, '_>) -> Self {
+        const SECOND: u32 = 1_000;
+        const HOUR: u32 = 3_600 * SECOND;
+        let default = Self::default();
+        let flush = |time| (SECOND / 10..=HOUR).contains(&time);
+        let report = |time| time == 0 || (SECOND..=24 * HOUR).contains(&time);
+        Self {
+            flush_interval: fields
+                .interval("flushInterval", flush, Problem::FlushInterval)
+                .unwrap_or(default.flush_interval),
+            report_interval: fields
+                .interval("reportInterval", report, Problem::ReportInterval)
+                .unwrap_or(default.report_interval),
+            usage_report: fields.flag("usageReport"),
+        }
+    }
 }
 
 /// The fields of one policy.
@@ -203,6 +255,7 @@ impl<'t> Config<'t> {
         }
         let mut fields = Fields::of(String::new(), value, problems)?;
         let environment = fields.text("environment");
+        let settings = Settings::from_fields(&mut fields);
         let policies = fields.take("policies").map(|(at, value)| {
             let policies = fields.elements(&at, value);
             if policies.as_ref().is_some_and(Vec::is_empty) {
@@ -212,9 +265,13 @@ impl<'t> Config<'t> {
         });
         let is_default = policies.is_none() || fields.any_of(&POLICY_FIELDS);
         let default = PolicyConfig::from_fields(&mut fields);
-        fields.finish("the top level", &[&["environment", "policies"], &POLICY_FIELDS]);
+        fields.finish(
+            "the top level",
+            &[&["environment", "policies"], &POLICY_FIELDS, &Settings::FIELDS],
+        );
         Some(Self {
             environment,
+            settings,
             policies: policies
                 .unwrap_or_default()
                 .into_iter()

@@ -20,6 +20,8 @@ use crate::scope::{Policies, Scoped};
 pub struct Decision {
     policy: Rc<Policy>,
     outcome: Outcome,
+    /// The request's own; empty if it has none.
+    origin: Vec<u8>,
     grant: Grant,
     /// What a preflight asks for; empty for all other requests.
     requested: Requested,
@@ -52,6 +54,47 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::NotCors,
+        Self::ActualAllowed,
+        Self::ActualDenied,
+        Self::SameOrigin,
+        Self::ActualRejected,
+        Self::PreflightAllowed,
+        Self::PreflightDeniedOrigin,
+        Self::PreflightDeniedMethod,
+        Self::PreflightDeniedHeaders,
+        Self::PreflightForwarded,
+    ];
+
+    /// Whether the policy withholds what the request needs.
+    #[must_use]
+    pub fn is_denial(self) -> bool {
+        match self {
+            Self::NotCors | Self::ActualAllowed | Self::SameOrigin | Self::PreflightAllowed => {
+                false
+            }
+            Self::ActualDenied
+            | Self::ActualRejected
+            | Self::PreflightDeniedOrigin
+            | Self::PreflightDeniedMethod
+            | Self::PreflightDeniedHeaders
+            | Self::PreflightForwarded => true,
+        }
+    }
+
+    /// What counters and the access log call a decision of `policy`:
+    /// `policy.<name>.<outcome>`, in shadow mode `shadow.<name>.<outcome>`.
+    #[must_use]
+    pub fn label(self, policy: &Policy) -> String {
+        let family = match policy.mode {
+            Mode::Enforce => "policy",
+            Mode::Shadow => "shadow",
+        };
+        format!("{family}.{}.{}", policy.name, self.name())
+    }
+
     /// Its name in counters and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -74,8 +117,8 @@ impl Outcome {
 enum Grant {
     /// Every origin, with the constant `*`.
     Everybody,
-    /// This origin: the request's own.
-    Origin(Vec<u8>),
+    /// The request's own origin.
+    Origin,
     /// Nobody, and what upstream grants is taken away.
     Nobody,
     /// Nobody who has to ask: nothing is granted, nothing removed.
@@ -125,10 +168,10 @@ pub fn decide(policies: &Policies, header: impl Fn(&str) -> Option<Vec<u8>>) -> 
     let grant = match outcome {
         Outcome::SameOrigin | Outcome::PreflightForwarded => Grant::Unasked,
         _ if any => Grant::Everybody,
-        _ if allowed => Grant::Origin(origin),
+        _ if allowed => Grant::Origin,
         _ => Grant::Nobody,
     };
-    Some(Decision { requested, ..Decision::new(policy, outcome, grant) })
+    Some(Decision { origin, requested, ..Decision::new(policy, outcome, grant) })
 }
 
 /// The method that a CORS request asks for, if it is a
@@ -208,7 +251,7 @@ const PREFLIGHT_VARY: &[u8] =
 
 impl Decision {
     fn new(policy: Rc<Policy>, outcome: Outcome, grant: Grant) -> Self {
-        Self { policy, outcome, grant, requested: Requested::default() }
+        Self { policy, outcome, origin: Vec::new(), grant, requested: Requested::default() }
     }
 
     /// The policy that decided.
@@ -221,6 +264,24 @@ impl Decision {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// The request's `Origin`, any bytes; empty if it has none.
+    #[must_use]
+    pub fn origin(&self) -> &[u8] {
+        &self.origin
+    }
+
+    /// Whether an entry of the policy's `allowOrigins` allows the origin.
+    #[must_use]
+    pub fn allows_origin(&self) -> bool {
+        !self.origin.is_empty() && self.allow_origin().is_some()
+    }
+
+    /// What counters and the access log call it, as [`Outcome::label`].
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.outcome.label(&self.policy)
     }
 
     /// The answer to a request that does not go upstream.
@@ -273,7 +334,7 @@ impl Decision {
     fn allow_origin(&self) -> Option<&[u8]> {
         match &self.grant {
             Grant::Everybody => Some(b"*"),
-            Grant::Origin(origin) => Some(origin),
+            Grant::Origin => Some(&self.origin),
             Grant::Nobody | Grant::Unasked => None,
         }
     }

@@ -138,6 +138,10 @@ pub enum Problem {
     /// More than a day.
     MaxAgeTooLarge,
 
+    /// No time to flush counters after.
+    FlushInterval,
+    /// No time between two reports.
+    ReportInterval,
     /// `policies` without a policy.
     EmptyPolicies,
     /// A named policy without a name.
@@ -322,6 +326,8 @@ impl fmt::Display for Problem {
             Self::StructBytes => f.write_str("arrived as a binary google.protobuf.Struct, which Envoy does not turn into JSON for Wasm filters; write it as {\"@type\": \"type.googleapis.com/google.protobuf.StringValue\", \"value\": \"{…}\"} with the JSON text as the value"),
             Self::MaxAge => f.write_str("not a whole number of seconds; write seconds (7200) or a duration of h, m, s and ms (\"2h\", \"1h30m\")"),
             Self::MaxAgeTooLarge => f.write_str("more than a day, which no browser honours; write 86400 or less (Chromium honours 7200)"),
+            Self::FlushInterval => f.write_str("not a time from 100ms to 1h; write seconds (1) or a duration of h, m, s and ms (\"1s\", \"500ms\")"),
+            Self::ReportInterval => f.write_str("neither 0s, for no report, nor a time from 1s to 24h; write seconds (10) or a duration of h, m, s and ms (\"10s\", \"5m\")"),
             Self::EmptyPolicies => f.write_str("has no policy in it; add one, or leave the field out and write one policy at the top level"),
             Self::NoName => f.write_str("has no name; add \"name\": it names the policy's counters and log lines"),
             Self::InvalidName => f.write_str("not a name for counters and log lines; use 1 to 63 of a-z, 0-9, hyphen and underscore"),
@@ -361,7 +367,9 @@ fn unknown_field(
     write!(f, "{place} has no field {}; ", Quoted(name))?;
     match (name, resembles) {
         ("name" | "match", _) => f.write_str("it belongs to an element of \"policies\""),
-        ("policies" | "environment", _) => f.write_str("it belongs to the top level"),
+        ("policies" | "environment" | "flushInterval" | "reportInterval" | "usageReport", _) => {
+            f.write_str("it belongs to the top level")
+        }
         (_, Some(meant)) => write!(f, "did you mean {}?", Quoted(meant)),
         _ => write!(f, "remove it, or use one of {}", Words(known, "and")),
     }

@@ -8,19 +8,21 @@
 
 mod callbacks;
 mod hostcalls;
+mod plugin;
 
 use std::rc::Rc;
 
 use hashbrown::HashMap;
 use log::{error, info, warn};
-use proxy_wasm::hostcalls::{get_buffer, get_property, get_shared_data, set_shared_data};
-use proxy_wasm::types::{Action, BufferType, LogLevel};
+use proxy_wasm::types::{Action, LogLevel};
 
 use crate::decision::{Decision, Edit, decide};
 use crate::diagnostic::{Diagnostics, Severity};
+use crate::fingerprint::fingerprint;
 use crate::policy::Policy;
 use crate::scope::Policies;
-use hostcalls::{Headers, send_local_response};
+use hostcalls::{Headers, Shared, configuration, property, send_local_response};
+use plugin::Plugin;
 
 /// Chooses the environment, before the configuration does. Only WASI shows a
 /// VM its variables, so the target is `wasm32-wasip1`.
@@ -37,14 +39,14 @@ mod entry {
 /// may hold several plugins.
 #[derive(Default)]
 struct Contexts {
-    /// The policies of each plugin, once it is configured.
-    plugins: HashMap<u32, Rc<Policies>>,
+    /// Those that are configured.
+    plugins: HashMap<u32, Rc<Plugin>>,
     streams: HashMap<u32, Stream>,
 }
 
 /// One request and its response.
 struct Stream {
-    policies: Rc<Policies>,
+    plugin: Rc<Plugin>,
     decision: Option<Decision>,
 }
 
@@ -52,9 +54,9 @@ impl Contexts {
     /// A new context. That of a stream names its plugin, that of a plugin names
     /// no other and gets its policies when it is configured.
     fn create(&mut self, id: u32, plugin: u32) {
-        if let Some(policies) = self.plugins.get(&plugin) {
-            let policies = Rc::clone(policies);
-            self.streams.insert(id, Stream { policies, decision: None });
+        if let Some(plugin) = self.plugins.get(&plugin) {
+            let plugin = Rc::clone(plugin);
+            self.streams.insert(id, Stream { plugin, decision: None });
         }
     }
 
@@ -64,27 +66,44 @@ impl Contexts {
     /// The result depends on the bytes and the environment alone: a failure in
     /// one worker only would make Envoy refuse every later configuration too.
     fn configure(&mut self, id: u32) -> bool {
-        let bytes = get_buffer(BufferType::PluginConfiguration, 0, usize::MAX);
-        let bytes = bytes.ok().flatten().unwrap_or_default();
+        let bytes = configuration();
         let environment = std::env::var_os(ENVIRONMENT).unwrap_or_default();
         let environment = environment.to_string_lossy();
         let environment = Some(&*environment).filter(|name| !name.is_empty());
         let (policies, problems) = Policies::from_json(&bytes, environment);
-        report(&bytes, environment, policies.as_ref(), &problems);
-        policies.map(|policies| self.plugins.insert(id, Rc::new(policies))).is_some()
+        let all = [environment.unwrap_or_default().as_bytes(), &bytes].join(&b'\0');
+        let fingerprint = fingerprint(&all);
+        // Refused by the first VM, it does not come to others.
+        let first = policies.is_none() || is_first_to_load(fingerprint);
+        if first {
+            report(policies.as_ref(), &problems);
+        }
+        let Some(policies) = policies else { return false };
+        self.plugins.insert(id, Rc::new(Plugin::new(policies, fingerprint, first)));
+        true
+    }
+
+    /// Brings what was counted out of the VM.
+    fn tick(&self, id: u32) {
+        if let Some(plugin) = self.plugins.get(&id) {
+            plugin.tick();
+        }
     }
 
     fn delete(&mut self, id: u32) {
-        if self.streams.remove(&id).is_none() {
-            self.plugins.remove(&id);
+        if self.streams.remove(&id).is_none()
+            && let Some(plugin) = self.plugins.remove(&id)
+        {
+            plugin.tick();
         }
     }
 }
 
 impl Stream {
     fn on_request_headers(&mut self) -> Action {
-        let decision = decide(&self.policies, |name| Headers::Request.get(name));
+        let decision = decide(self.plugin.policies(), |name| Headers::Request.get(name));
         let Some(decision) = decision else { return Action::Continue };
+        self.plugin.record(&decision);
         if let Some(reply) = decision.reply() {
             send_local_response(reply.status, reply.details, &reply.headers);
             return Action::Pause;
@@ -107,23 +126,15 @@ impl Stream {
 }
 
 /// Logs the problems of a configuration, and what was loaded.
-fn report(
-    bytes: &[u8],
-    environment: Option<&str>,
-    policies: Option<&Policies>,
-    problems: &Diagnostics,
-) {
-    // Refused by the first VM, it does not come to others.
-    if policies.is_none() || is_first_to_load(bytes, environment) {
-        for problem in problems {
-            match problem.severity() {
-                Severity::Error => error!("{problem}"),
-                Severity::Warning => warn!("{problem}"),
-            }
+fn report(policies: Option<&Policies>, problems: &Diagnostics) {
+    for problem in problems {
+        match problem.severity() {
+            Severity::Error => error!("{problem}"),
+            Severity::Warning => warn!("{problem}"),
         }
-        if let Some(policies) = policies {
-            info!("{}", summary(policies));
-        }
+    }
+    if let Some(policies) = policies {
+        info!("{}", summary(policies));
     }
 }
 
@@ -144,23 +155,19 @@ fn summary(policies: &Policies) -> String {
 
 /// Whether this VM is the first of Envoy's, one for each worker and the main
 /// thread, to load a configuration into this plugin.
-fn is_first_to_load(bytes: &[u8], environment: Option<&str>) -> bool {
-    let property = |name| get_property(vec![name]).ok().flatten().unwrap_or_default();
-    let key = [b"envoy_cors.loaded", &*property("plugin_name"), &*property("plugin_root_id")];
-    let key = String::from_utf8_lossy(&key.join(&b'/')).into_owned();
-    let environment = environment.unwrap_or_default().as_bytes();
-    let fingerprint = fnv_1a(environment.iter().chain(b"\0").chain(bytes)).to_le_bytes();
-    match get_shared_data(&key) {
-        Ok((Some(loaded), _)) if *loaded == fingerprint => false,
-        Ok((_, cas)) => set_shared_data(&key, Some(&fingerprint), cas).is_ok(),
-        Err(_) => true,
-    }
+fn is_first_to_load(fingerprint: u64) -> bool {
+    let mut first = true;
+    shared("loaded").update(|loaded| {
+        first = *loaded != fingerprint.to_le_bytes();
+        first.then(|| fingerprint.to_le_bytes().to_vec())
+    });
+    first
 }
 
-/// [FNV-1a](https://datatracker.ietf.org/doc/html/rfc9923): `hashbrown`'s own
-/// hash differs between VMs.
-fn fnv_1a<'b>(bytes: impl Iterator<Item = &'b u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+/// What the VMs of this plugin share under `name`. Can be asked for while the
+/// plugin is configured.
+fn shared(name: &str) -> Shared {
+    let [plugin, root] = ["plugin_name", "plugin_root_id"].map(property);
+    let key = [b"envoy_cors", name.as_bytes(), &plugin, &root].join(&b'/');
+    Shared::new(String::from_utf8_lossy(&key).into_owned())
 }

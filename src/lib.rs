@@ -30,21 +30,25 @@
 //!
 //! ```text
 //! method, header, origin -> pattern, allowlist -> config, diagnostic
-//!     -> policy -> scope -> decision -> filter (wasm) | the command (native)
+//!     -> policy -> scope -> decision -> denials, usage
+//!     -> filter (wasm) | the command (native)
 //! ```
 
 pub mod allowlist;
 pub mod config;
 pub mod decision;
+pub mod denials;
 pub mod diagnostic;
 #[cfg(target_arch = "wasm32")]
 mod filter;
+mod fingerprint;
 pub mod header;
 pub mod method;
 pub mod origin;
 pub mod pattern;
 pub mod policy;
 pub mod scope;
+pub mod usage;
 
 pub use decision::{Decision, Edit, Outcome, Reply, decide};
 pub use policy::Policy;

@@ -18,6 +18,7 @@ pub const DEFAULT_NAME: &str = "default";
 /// What is allowed for some hosts and paths.
 #[derive(Default)]
 pub struct Policy {
+    pub(crate) index: usize,
     pub(crate) name: Box<str>,
     pub(crate) mode: Mode,
     pub(crate) disallowed_requests: DisallowedRequests,
@@ -45,10 +46,22 @@ pub(crate) struct Names {
 }
 
 impl Policy {
+    /// Its place among those that [`deciding`](crate::Policies::deciding) gives.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
     /// Its name in counters and log lines.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it acts, or only decides.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// How many origin patterns it lists for the chosen environment.
@@ -59,8 +72,8 @@ impl Policy {
 
     /// The policy of a request whose path no policy can be trusted with: it
     /// grants nothing, and has every field at its default.
-    pub(crate) fn granting_nobody() -> Self {
-        Self { name: DEFAULT_NAME.into(), ..Self::default() }
+    pub(crate) fn granting_nobody(index: usize) -> Self {
+        Self { index, name: DEFAULT_NAME.into(), ..Self::default() }
     }
 
     /// Whether a preflight for this method succeeds
@@ -83,6 +96,7 @@ impl Policy {
     /// Compiles the fields of a policy. Where a field has an error, the policy
     /// is still returned, so that the rest can be checked, but is of no use.
     pub(crate) fn compile(
+        index: usize,
         config: PolicyConfig<'_>,
         environment: Option<&str>,
         problems: &mut Diagnostics,
@@ -122,6 +136,7 @@ impl Policy {
             problems.push(Diagnostic::new(&at, Problem::ForwardAndReplace));
         }
         Self {
+            index,
             name: name.map_or(DEFAULT_NAME.into(), |name| name.text.into()),
             mode,
             disallowed_requests,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
-use crate::config::{Config, List, PolicyConfig, ScopeConfig};
+use crate::config::{Config, List, PolicyConfig, ScopeConfig, Settings};
 use crate::diagnostic::{Diagnostic, Diagnostics, InvalidHost, InvalidPathPrefix, Problem};
 use crate::header::request;
 use crate::origin::{self, Malformed, domains_above};
@@ -15,6 +15,7 @@ use crate::policy::{DEFAULT_NAME, Policy};
 pub struct Policies {
     policies: Vec<Rc<Policy>>,
     environment: Option<String>,
+    settings: Settings,
     hosts: HashMap<Box<str>, Rules>,
     /// Hosts that begin with `*.`, without it.
     below: HashMap<Box<str>, Rules>,
@@ -69,10 +70,11 @@ impl Policies {
         let mut all = Self {
             policies: Vec::new(),
             environment,
+            settings: config.settings,
             hosts: HashMap::new(),
             below: HashMap::new(),
             anywhere: Rules::new(),
-            granting_nobody: Rc::new(Policy::granting_nobody()),
+            granting_nobody: Rc::default(),
         };
         let mut names: HashMap<String, String> = HashMap::new();
         for policy in config.policies {
@@ -86,6 +88,7 @@ impl Policies {
             }
             None => {}
         }
+        all.granting_nobody = Rc::new(Policy::granting_nobody(all.policies.len()));
         for rules in all.hosts.values_mut().chain(all.below.values_mut()).chain([&mut all.anywhere])
         {
             rules.sort_unstable_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
@@ -99,13 +102,27 @@ impl Policies {
         self.environment.as_deref()
     }
 
+    /// What operators see of the decisions, and how often.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// The policies in the order of the configuration, `default` last.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Policy> {
         self.policies.iter().map(|policy| &**policy)
     }
 
+    /// All policies that decisions can be of: behind those of the configuration
+    /// stands the one that grants nobody anything, for requests whose path
+    /// cannot be trusted and that no policy would match otherwise.
+    pub fn deciding(&self) -> impl Iterator<Item = &Policy> {
+        self.iter().chain([&*self.granting_nobody])
+    }
+
     fn compile_one(&mut self, policy: PolicyConfig<'_>, problems: &mut Diagnostics) -> Rc<Policy> {
-        let policy = Rc::new(Policy::compile(policy, self.environment.as_deref(), problems));
+        let (index, environment) = (self.policies.len(), self.environment.as_deref());
+        let policy = Rc::new(Policy::compile(index, policy, environment, problems));
         self.policies.push(Rc::clone(&policy));
         policy
     }

@@ -221,7 +221,19 @@ proptest! {
         for origin in origins {
             let expected = patterns.iter().any(|pattern| matches(pattern, &origin));
             prop_assert_eq!(allowlist.contains(origin.as_bytes()), expected, "{}", origin);
+            let allowing = allowlist.allowing(origin.as_bytes()).map(|entry| entry.to_string());
+            prop_assert_eq!(allowing.is_some(), expected, "{}", origin);
+            if let Some(entry) = allowing {
+                prop_assert!(patterns.contains(&entry) && matches(&entry, &origin), "{}", entry);
+                prop_assert!(entry == origin || !patterns.contains(&origin), "{}", entry);
+            }
         }
+        let mut listed: Vec<_> = allowlist.patterns().map(|entry| entry.to_string()).collect();
+        let mut written = patterns;
+        listed.sort();
+        written.sort();
+        written.dedup();
+        prop_assert_eq!(listed, written);
     }
 
     #[test]

@@ -153,16 +153,8 @@ impl<'p, 't> Fields<'p, 't> {
     }
 
     pub(super) fn max_age(&mut self, name: &'static str) -> Option<u32> {
-        let (at, value) = self.take(name)?;
-        let (written, seconds) = match value {
-            Value::Number(number) => (written(number), whole_seconds(number)),
-            Value::String(text) => {
-                let seconds = duration(&text);
-                (Some(text.into_owned()), seconds)
-            }
-            other => return self.wrong_type(&at, "seconds or a duration", &other),
-        };
-        let problem = match seconds {
+        let Time { at, written, milliseconds } = self.time(name)?;
+        let problem = match milliseconds.filter(|time| time % 1_000 == 0).map(|time| time / 1_000) {
             Some(seconds) if seconds <= u64::from(MAX_MAX_AGE) => {
                 return u32::try_from(seconds).ok();
             }
@@ -172,6 +164,42 @@ impl<'p, 't> Fields<'p, 't> {
         self.problems.push(Diagnostic { value: written, ..Diagnostic::new(&at, problem) });
         None
     }
+
+    /// A time in `range`, in milliseconds.
+    pub(super) fn interval(
+        &mut self,
+        name: &'static str,
+        range: impl Fn(u32) -> bool,
+        problem: Problem,
+    ) -> Option<u32> {
+        let Time { at, written, milliseconds } = self.time(name)?;
+        let interval = milliseconds.and_then(|time| u32::try_from(time).ok()).filter(|t| range(*t));
+        if interval.is_none() {
+            self.problems.push(Diagnostic { value: written, ..Diagnostic::new(&at, problem) });
+        }
+        interval
+    }
+
+    fn time(&mut self, name: &'static str) -> Option<Time> {
+        let (at, value) = self.take(name)?;
+        let (written, milliseconds) = match value {
+            Value::Number(number) => (written(number), whole_seconds(number).map(|s| s * 1_000)),
+            Value::String(text) => {
+                let milliseconds = duration(&text);
+                (Some(text.into_owned()), milliseconds)
+            }
+            other => return self.wrong_type(&at, "seconds or a duration", &other),
+        };
+        Some(Time { at, written, milliseconds })
+    }
+}
+
+/// Seconds or a duration, where it stands, and what it says.
+struct Time {
+    at: String,
+    written: Option<String>,
+    /// `None` if it is neither.
+    milliseconds: Option<u64>,
 }
 
 /// A whole number as it was written. All others would bring the 20 KiB of code
@@ -184,12 +212,12 @@ fn written(number: f64) -> Option<String> {
 /// Istio hands numbers over as JSON doubles, so that `600.0` is a whole number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn whole_seconds(number: f64) -> Option<u64> {
-    // The cast saturates, and everything above a day is refused afterwards.
-    (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
+    // Everything above a day is refused afterwards.
+    (number >= 0.0 && number.fract() == 0.0).then_some(number.min(1e12) as u64)
 }
 
 /// A [Gateway API duration](https://gateway-api.sigs.k8s.io/geps/gep-2257/) in
-/// whole seconds: one to four numbers of up to five digits, each with its unit.
+/// milliseconds: one to four numbers of up to five digits, each with its unit.
 fn duration(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut milliseconds = 0;
@@ -202,7 +230,7 @@ fn duration(text: &str) -> Option<u64> {
         milliseconds += number.parse::<u64>().ok()? * unit;
         rest = after;
         if rest.is_empty() {
-            return (milliseconds % 1_000 == 0).then_some(milliseconds / 1_000);
+            return Some(milliseconds);
         }
     }
     None
@@ -263,20 +291,18 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, seconds) in [
+        for (text, milliseconds) in [
             ("0s", 0),
-            ("7200s", 7200),
-            ("2h", 7200),
-            ("1h30m", 5400),
-            ("1h1m1s", 3661),
-            ("1500ms500ms", 2),
-            ("99999h", 359_996_400),
+            ("7200s", 7_200_000),
+            ("2h", 7_200_000),
+            ("1h30m", 5_400_000),
+            ("1h1m1s1ms", 3_661_001),
+            ("1500ms500ms", 2_000),
+            ("99999h", 359_996_400_000),
         ] {
-            assert_eq!(duration(text), Some(seconds), "{text}");
+            assert_eq!(duration(text), Some(milliseconds), "{text}");
         }
-        for text in
-            ["", "7200", "2 h", "h", "1.5h", "-2h", "2H", "1500ms", "100000s", "1s1s1s1s1s", "2d"]
-        {
+        for text in ["", "7200", "2 h", "h", "1.5h", "-2h", "2H", "100000s", "1s1s1s1s1s", "2d"] {
             assert_eq!(duration(text), None, "{text}");
         }
     }

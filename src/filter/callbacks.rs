@@ -33,6 +33,11 @@ extern "C" fn on_configure(id: u32, _size: usize) -> bool {
     with(|contexts| contexts.configure(id))
 }
 
+#[unsafe(export_name = "cors_on_tick")]
+extern "C" fn on_tick(id: u32) {
+    with(|contexts| contexts.tick(id));
+}
+
 #[unsafe(export_name = "cors_on_request_headers")]
 extern "C" fn on_request_headers(id: u32, _count: usize, _end_of_stream: bool) -> Action {
     let action =

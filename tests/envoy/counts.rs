@@ -114,6 +114,11 @@ const ROWS: &str = r#"
       get :authority
         memory_allocate
       get sec-fetch-site
+      set_property
+      get :authority
+        memory_allocate
+      get :path
+        memory_allocate
     response_headers
       get vary
       remove access-control-allow-origin
@@ -168,6 +173,11 @@ const ROWS: &str = r#"
       get access-control-request-method
         memory_allocate
       get :method
+        memory_allocate
+      set_property
+      get :authority
+        memory_allocate
+      get :path
         memory_allocate
       send_local_response cors_preflight_denied_origin
     response_headers

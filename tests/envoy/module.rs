@@ -9,7 +9,7 @@ use crate::bootstrap;
 use crate::client::Result;
 
 /// Envoy enters the VM for each callback that is there, needed or not.
-const EXPORTS: [&str; 9] = [
+const EXPORTS: [&str; 10] = [
     "_initialize",
     "memory",
     "proxy_abi_version_0_2_1",
@@ -19,12 +19,14 @@ const EXPORTS: [&str; 9] = [
     "proxy_on_memory_allocate",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
+    "proxy_on_tick",
 ];
 
 /// A host that lacks one of these refuses the filter.
-const IMPORTS: [&str; 31] = [
+const IMPORTS: [&str; 33] = [
     "env.proxy_add_header_map_value",
     "env.proxy_call_foreign_function",
+    "env.proxy_define_metric",
     "env.proxy_dequeue_shared_queue",
     "env.proxy_done",
     "env.proxy_enqueue_shared_queue",
@@ -41,6 +43,7 @@ const IMPORTS: [&str; 31] = [
     "env.proxy_grpc_send",
     "env.proxy_grpc_stream",
     "env.proxy_http_call",
+    "env.proxy_increment_metric",
     "env.proxy_log",
     "env.proxy_register_shared_queue",
     "env.proxy_remove_header_map_value",
@@ -56,8 +59,8 @@ const IMPORTS: [&str; 31] = [
     "wasi_snapshot_preview1.proc_exit",
 ];
 
-/// What a change may not exceed unseen: the module has 243 KiB, most of them of the standard library.
-const MAX_SIZE: usize = 256 * 1024;
+/// What a change may not exceed unseen: the module has 280 KiB, most of them of the standard library.
+const MAX_SIZE: usize = 288 * 1024;
 
 pub fn trials() -> [Trial; 3] {
     [
