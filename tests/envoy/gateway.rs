@@ -64,7 +64,8 @@ fn spend_the_token(port: u16, case: &Case) -> Result<()> {
     client::send(port, Protocol::Http1, request).map(drop)
 }
 
-fn read(file: &str) -> Value {
+/// A file of the folder `envoy`.
+pub fn read(file: &str) -> Value {
     table::read(&table::tests().join("../envoy").join(file))
 }
 

@@ -9,6 +9,7 @@
 mod bootstrap;
 mod client;
 mod connection;
+mod counters;
 mod counts;
 mod gateway;
 mod hostile;
@@ -17,6 +18,7 @@ mod load;
 mod module;
 mod process;
 mod refused;
+mod reports;
 mod rows;
 #[path = "../table/mod.rs"]
 mod table;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
     trials.extend(transparent::trials());
     trials.extend(module::trials());
     trials.extend(counts::trials());
+    trials.push(counters::trial());
+    trials.extend(reports::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -32,7 +33,16 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn spawn(mut bootstrap: Value, workers: u32) -> Result<Self> {
+    pub fn spawn(bootstrap: Value, workers: u32) -> Result<Self> {
+        Self::spawn_with(&[], bootstrap, workers)
+    }
+
+    /// With more variables in its environment; not in a container.
+    fn spawn_with(
+        environment: &[(&str, &Path)],
+        mut bootstrap: Value,
+        workers: u32,
+    ) -> Result<Self> {
         // Below the repository, where a container sees it.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let launcher = Launcher::new(&name_of(&folder))?;
@@ -43,6 +53,7 @@ impl Process {
         let log = File::create(folder.path().join("log"))?;
         let mut command = launcher.start(&config, workers);
         let child = command
+            .envs(environment.iter().copied())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -86,6 +97,14 @@ impl Process {
         Err(format!("Envoy is not ready after {LIMIT:?}:\n{}", self.tail()).into())
     }
 
+    fn resident(&self) -> Option<u64> {
+        let Launcher::Binary(_) = self.launcher else { return None };
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+        Some(kib * 1024)
+    }
+
     fn tail(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
@@ -125,16 +144,18 @@ pub struct Envoy {
 
 impl Envoy {
     pub fn start(bootstrap: Value, workers: u32) -> Result<Self> {
-        let mut process = Process::spawn(bootstrap, workers)?;
+        Self::start_with(&[], bootstrap, workers)
+    }
+
+    /// With more variables in its environment; not in a container.
+    pub fn start_with(
+        environment: &[(&str, &Path)],
+        bootstrap: Value,
+        workers: u32,
+    ) -> Result<Self> {
+        let mut process = Process::spawn_with(environment, bootstrap, workers)?;
         process.wait_until_ready()?;
-        let listeners: Value =
-            serde_json::from_str(&process.ask(Method::GET, "/listeners?format=json")?)?;
-        let port = |it: &Value| {
-            let name = it["name"].as_str().unwrap().to_owned();
-            let port = it["local_address"]["socket_address"]["port_value"].as_u64().unwrap();
-            (name, u16::try_from(port).unwrap())
-        };
-        let ports = listeners["listener_statuses"].as_array().unwrap().iter().map(port).collect();
+        let ports = ports(&process)?;
         Ok(Self { process, ports })
     }
 
@@ -150,4 +171,37 @@ impl Envoy {
     pub fn trace_wasm(&self) -> Result<()> {
         self.process.ask(Method::POST, "/logging?wasm=trace").map(drop)
     }
+
+    /// The counters and gauges by name.
+    pub fn stats(&self) -> Result<BTreeMap<String, u64>> {
+        let lines = self.process.ask(Method::GET, "/stats")?;
+        // Texts and histograms are left out.
+        let number = |line: &str| {
+            let (name, value) = line.split_once(": ")?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Ok(lines.lines().filter_map(number).collect())
+    }
+
+    /// What Prometheus gets.
+    pub fn prometheus(&self) -> Result<String> {
+        self.process.ask(Method::GET, "/stats/prometheus")
+    }
+
+    /// What it holds in memory, WebAssembly's included, in bytes; `None` for a container.
+    pub fn resident(&self) -> Option<u64> {
+        self.process.resident()
+    }
+}
+
+/// Of each listener by name.
+fn ports(process: &Process) -> Result<BTreeMap<String, u16>> {
+    let listeners: Value =
+        serde_json::from_str(&process.ask(Method::GET, "/listeners?format=json")?)?;
+    let port = |it: &Value| {
+        let name = it["name"].as_str().unwrap().to_owned();
+        let port = it["local_address"]["socket_address"]["port_value"].as_u64().unwrap();
+        (name, u16::try_from(port).unwrap())
+    };
+    Ok(listeners["listener_statuses"].as_array().unwrap().iter().map(port).collect())
 }
