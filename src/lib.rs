@@ -32,9 +32,12 @@
 //! method, header, origin -> pattern, allowlist -> config, diagnostic
 //!     -> policy -> scope -> decision -> denials, usage
 //!     -> filter (wasm) | the command (native)
+//! method, header, origin -> browser (native)
 //! ```
 
 pub mod allowlist;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod browser;
 pub mod config;
 pub mod decision;
 pub mod denials;
