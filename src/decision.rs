@@ -272,6 +272,20 @@ impl Decision {
         &self.origin
     }
 
+    /// What a refused preflight asked for in vain: the method, or the first
+    /// header that is not allowed. Any bytes; empty for all other decisions,
+    /// and where the list of headers cannot be read.
+    #[must_use]
+    pub fn refused(&self) -> &[u8] {
+        match self.outcome {
+            Outcome::PreflightDeniedMethod => &self.requested.method,
+            Outcome::PreflightDeniedHeaders => header::requested_names(&self.requested.headers)
+                .and_then(|mut names| names.find(|name| !self.policy.allows_header(name)))
+                .unwrap_or_default(),
+            _ => b"",
+        }
+    }
+
     /// Whether an entry of the policy's `allowOrigins` allows the origin.
     #[must_use]
     pub fn allows_origin(&self) -> bool {

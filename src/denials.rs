@@ -39,8 +39,9 @@ struct Tally {
     error: u64,
 }
 
-/// What a denial is known by.
-const FIELDS: [&str; 6] = ["mode", "policy", "outcome", "origin", "host", "path"];
+/// What a denial is known by. `refused` is the method or the header that a
+/// preflight asked for in vain.
+const FIELDS: [&str; 7] = ["mode", "policy", "outcome", "refused", "origin", "host", "path"];
 
 impl Denials {
     /// Whether nobody was refused.
@@ -51,10 +52,11 @@ impl Denials {
 
     /// Counts a denial. Any bytes may come in.
     pub fn add(&mut self, decision: &Decision, host: &[u8], path: &[u8]) {
-        let [origin, host, path] = [decision.origin(), host, first_segments(path)].map(printable);
+        let texts = [decision.refused(), decision.origin(), host, first_segments(path)];
+        let [refused, origin, host, path] = texts.map(printable);
         let policy = decision.policy();
         let (mode, outcome) = (policy.mode().name(), decision.outcome().name());
-        let key = [mode, policy.name(), outcome, &origin, &host, &path].join("\t");
+        let key = [mode, policy.name(), outcome, &refused, &origin, &host, &path].join("\t");
         self.total += 1;
         self.count(&key, Tally { count: 1, error: 0 });
     }
@@ -119,7 +121,8 @@ impl Denials {
             let (key, Tally { count, error }) = left.swap_remove(place);
             line.push_str(if index == 0 { "{" } else { ",{" });
             // Names are safe, and `printable` leaves nothing to escape.
-            for (field, value) in FIELDS.iter().zip(key.split('\t')) {
+            for (field, value) in FIELDS.iter().zip(key.split('\t')).filter(|(_, v)| !v.is_empty())
+            {
                 let _ = write!(line, "\"{field}\":\"{value}\",");
             }
             let _ = write!(line, "\"count\":{count}");
@@ -232,14 +235,15 @@ mod tests {
     #[test]
     fn what_was_written_is_read_again() {
         let mut denials = Denials { total: 5, ..Denials::default() };
-        denials.count("enforce\tdefault\tactual_denied\ta\tb\tc", one(3));
-        denials.count("shadow\tx\tactual_denied\t\t\t", Tally { count: 2, error: 1 });
+        denials.count("enforce\tdefault\tactual_denied\t\ta\tb\tc", one(3));
+        denials
+            .count("shadow\tx\tpreflight_denied_headers\tx-a\t\t\t", Tally { count: 2, error: 1 });
         let mut again = Denials::default();
         again.merge(&denials.to_text());
         assert_eq!(again.report(), denials.report());
         assert_eq!(
             again.report(),
-            r#"{"envoy_cors":"denied","total":5,"denied":[{"mode":"enforce","policy":"default","outcome":"actual_denied","origin":"a","host":"b","path":"c","count":3},{"mode":"shadow","policy":"x","outcome":"actual_denied","origin":"","host":"","path":"","count":2,"error":1}]}"#
+            r#"{"envoy_cors":"denied","total":5,"denied":[{"mode":"enforce","policy":"default","outcome":"actual_denied","origin":"a","host":"b","path":"c","count":3},{"mode":"shadow","policy":"x","outcome":"preflight_denied_headers","refused":"x-a","count":2,"error":1}]}"#
         );
         for text in ["", "x", "\n1\t2", "-1\n-1\t0\ta", "1\n1\tx\ta\n\n"] {
             let mut denials = Denials::default();

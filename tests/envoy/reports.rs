@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::bootstrap::{filter, listener, of_listeners, string_value};
@@ -48,14 +49,19 @@ fn policy(report_interval: &str) -> Value {
             "allowOrigins": [],
         }],
         "allowOrigins": ["https://app.example.com"],
+        "allowMethods": ["PUT"],
+        "allowHeaders": ["x-a"],
         "flushInterval": "100ms",
         "reportInterval": report_interval,
     })
 }
 
 fn send(envoy: &Envoy, origin: &[u8], path: &str) -> Result<()> {
-    let send = request(origin, path);
-    let request = client::request(&send, "row", Protocol::Http1)?;
+    send_row(envoy, &request(origin, path))
+}
+
+fn send_row(envoy: &Envoy, send: &Request) -> Result<()> {
+    let request = client::request(send, "row", Protocol::Http1)?;
     client::send(envoy.port("gateway"), Protocol::Http1, request).map(drop)
 }
 
@@ -112,39 +118,69 @@ fn expect<T: PartialEq + std::fmt::Debug>(
     }
 }
 
+/// Requests, and what the report says of each.
+const ROWS: &str = r#"
+- send: { path: "/a/b/c?token=1", origin: https://evil.example.net }
+  denied:
+    mode: enforce
+    policy: default
+    outcome: actual_denied
+    origin: https://evil.example.net
+    host: api.example.com
+    path: /a/b
+- send: { path: /shop/x, origin: "https://\xffevil\"\\" }
+  denied:
+    mode: shadow
+    policy: shop
+    outcome: actual_denied
+    origin: https://%FFevil%22%5C
+    host: api.example.com
+    path: /shop/x
+- send: { method: OPTIONS, path: /, origin: https://app.example.com, acrm: PURGE }
+  denied:
+    mode: enforce
+    policy: default
+    outcome: preflight_denied_method
+    refused: PURGE
+    origin: https://app.example.com
+    host: api.example.com
+    path: /
+- send: { method: OPTIONS, path: /, origin: https://app.example.com, acrm: PUT, acrh: "x-a,x-b,x-c" }
+  denied:
+    mode: enforce
+    policy: default
+    outcome: preflight_denied_headers
+    refused: x-b
+    origin: https://app.example.com
+    host: api.example.com
+    path: /
+"#;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    send: Request,
+    denied: Value,
+}
+
 fn only_news() -> std::result::Result<(), Failed> {
+    const TIMES: u64 = 20;
+    let rows: Vec<Row> = serde_saphyr::from_str(ROWS).unwrap();
     let envoy = start(&[], &policy("1s"))?;
-    let mut expected = BTreeMap::new();
-    for (origin, path, denied) in [
-        (
-            &b"https://evil.example.net"[..],
-            "/a/b/c?token=1",
-            json!({
-                "mode": "enforce", "policy": "default", "outcome": "actual_denied",
-                "origin": "https://evil.example.net", "host": "api.example.com", "path": "/a/b",
-            }),
-        ),
-        (
-            b"https://\xffevil\"\\",
-            "/shop/x",
-            json!({
-                "mode": "shadow", "policy": "shop", "outcome": "actual_denied",
-                "origin": "https://%FFevil%22%5C", "host": "api.example.com", "path": "/shop/x",
-            }),
-        ),
-    ] {
-        expected.insert(denied.to_string(), 20);
-        (0..20).try_for_each(|_| send(&envoy, origin, path))?;
+    for row in &rows {
+        (0..TIMES).try_for_each(|_| send_row(&envoy, &row.send))?;
     }
     send(&envoy, b"https://app.example.com", "/allowed")?;
+    let expected = rows.iter().map(|row| (row.denied.to_string(), TIMES)).collect();
     wait(|| Ok(expect(&sums(&reports(&envoy, "denied")), &expected)))?;
     let told = reports(&envoy, "denied");
-    expect(&totals(&told), &40)?;
+    let total = TIMES * rows.len() as u64;
+    expect(&totals(&told), &total)?;
     // Three intervals without a denial.
     sleep(Duration::from_secs(3));
     expect(&reports(&envoy, "denied").len(), &told.len())?;
     send(&envoy, b"https://evil.example.net", "/")?;
-    wait(|| Ok(expect(&totals(&reports(&envoy, "denied")), &41)))
+    wait(|| Ok(expect(&totals(&reports(&envoy, "denied")), &(total + 1))))
 }
 
 fn one_report() -> std::result::Result<(), Failed> {
