@@ -5,7 +5,7 @@ NEWEST := 1.40.0
 OLDEST := 1.36.4
 SUPPORTED := $(NEWEST) 1.39.3 1.37.0 $(OLDEST)
 
-.PHONY: help run build wasm command test check unit envoy versions compose-test bench clean
+.PHONY: help run build wasm command test check unit envoy test-versions compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ command: ## Make dist/envoy-cors
 	cargo build --locked --release --bin envoy-cors
 	@install -D -m 755 target/release/envoy-cors dist/envoy-cors
 
-test: check unit envoy versions ## Everything that CI checks, but for docker compose
+test: check unit envoy test-versions ## Everything that CI checks, but for docker compose
 
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
@@ -45,7 +45,7 @@ envoy: wasm ## All cases against the newest and the oldest supported Envoy
 		ENVOY="$$envoy" cargo test --locked --test envoy || exit; \
 	done
 
-versions: wasm ## The requests of `make run` against every supported Envoy
+test-versions: wasm ## The requests of `make run` against every supported Envoy
 	@for version in $(SUPPORTED); do \
 		envoy="$$(tests/install-envoy $$version)" || exit; \
 		echo "Envoy $$version:"; \
