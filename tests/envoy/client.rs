@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::table::Request;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-type Outgoing = hyper::Request<Full<Bytes>>;
+pub type Outgoing = hyper::Request<Full<Bytes>>;
 
 /// What came back. A WebSocket handshake that succeeded has status 101 over HTTP/2 too.
 pub struct Response {
@@ -39,8 +39,10 @@ pub fn run<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     RUNTIME.block_on(async { tokio::time::timeout(Duration::from_secs(20), future).await? })
 }
 
-pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-    RUNTIME.spawn(future);
+pub fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    RUNTIME.spawn(future)
 }
 
 /// The answer of whoever listens on `port` to one request on a connection of its own.
@@ -107,7 +109,7 @@ impl Http2 {
     }
 }
 
-async fn received(response: hyper::Response<Incoming>) -> Result<Response> {
+pub async fn received(response: hyper::Response<Incoming>) -> Result<Response> {
     let (head, body) = response.into_parts();
     // What follows a handshake has no end.
     let body = match head.status.as_u16() {

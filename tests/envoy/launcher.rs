@@ -8,6 +8,10 @@ use std::process::{Child, Command};
 use crate::bootstrap;
 use crate::client::Result;
 
+/// How connections leave a listener that was replaced: each with its next answer, the last of them
+/// after two seconds. By default this takes ten minutes.
+const DRAIN: [&str; 4] = ["--drain-strategy", "immediate", "--drain-time-s", "2"];
+
 pub enum Launcher {
     Binary(OsString),
     /// A docker compose project of its own.
@@ -41,7 +45,8 @@ impl Launcher {
                 let mut start = Command::new(path);
                 // `misc` warns of each field that is deprecated or new.
                 start.args(["--disable-hot-restart", "--component-log-level", "misc:error"]);
-                start.args(["--concurrency", &workers.to_string(), "-c"]).arg(config);
+                start.args(["--concurrency", &workers.to_string()]).args(DRAIN);
+                start.arg("-c").arg(config);
                 start
             }
             Self::Compose { command, project } => {

@@ -13,11 +13,14 @@ mod counters;
 mod counts;
 mod gateway;
 mod hostile;
+mod keep_alive;
 mod launcher;
+mod live;
 mod load;
 mod module;
 mod process;
 mod refused;
+mod reload;
 mod reports;
 mod rows;
 #[path = "../table/mod.rs"]
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     trials.extend(counts::trials());
     trials.push(counters::trial());
     trials.extend(reports::trials());
+    trials.extend(reload::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;
