@@ -1,6 +1,7 @@
 //! A gateway whose configuration changes while it serves: Envoy reads it from a file, and again
 //! when another takes its place.
 
+use std::fmt::Debug;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -102,17 +103,13 @@ impl Live {
         self.envoy.port("gateway")
     }
 
-    pub fn stat(&self, name: &str) -> Result<u64> {
-        Ok(*self.envoy.stats()?.get(name).ok_or_else(|| format!("Envoy has no {name}"))?)
-    }
-
     /// What Envoy counts of the updates so far.
     pub fn updates(&self, counter: &str) -> Result<u64> {
         let prefix = match self.by {
             By::Lds => "listener_manager.lds",
             By::Ecds => "extension_config_discovery.http_filter.cors",
         };
-        self.stat(&format!("{prefix}.{counter}"))
+        self.envoy.stat(&format!("{prefix}.{counter}"))
     }
 }
 
@@ -141,4 +138,15 @@ pub fn until(
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(start.elapsed())
+}
+
+pub fn equal<T: PartialEq + Debug>(
+    what: &str,
+    expected: T,
+    got: T,
+) -> std::result::Result<(), Failed> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(format!("{what}: expected {expected:?}, got {got:?}").into())
 }

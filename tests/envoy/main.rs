@@ -23,6 +23,7 @@ mod refused;
 mod reload;
 mod reports;
 mod rows;
+mod shared_vm;
 #[path = "../table/mod.rs"]
 mod table;
 mod transparent;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     trials.push(counters::trial());
     trials.extend(reports::trials());
     trials.extend(reload::trials());
+    trials.extend(shared_vm::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

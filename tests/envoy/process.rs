@@ -163,6 +163,12 @@ impl Envoy {
         self.ports[listener]
     }
 
+    /// After listeners have come or gone.
+    pub fn reread_ports(&mut self) -> Result<()> {
+        self.ports = ports(&self.process)?;
+        Ok(())
+    }
+
     pub fn log(&self) -> String {
         self.process.log()
     }
@@ -186,6 +192,15 @@ impl Envoy {
     /// What Prometheus gets.
     pub fn prometheus(&self) -> Result<String> {
         self.process.ask(Method::GET, "/stats/prometheus")
+    }
+
+    pub fn stat(&self, name: &str) -> Result<u64> {
+        Ok(*self.stats()?.get(name).ok_or_else(|| format!("Envoy has no {name}"))?)
+    }
+
+    /// How many VMs are alive: one for each worker and two of the main thread.
+    pub fn vms(&self) -> Result<u64> {
+        self.stat("wasm.envoy.wasm.runtime.v8.active")
     }
 
     /// What it holds in memory, WebAssembly's included, in bytes; `None` for a container.

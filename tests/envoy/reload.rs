@@ -1,7 +1,6 @@
 //! The policy of a gateway changes hundreds of times while clients keep asking: no request fails,
 //! each answer is that of one revision, and nothing is left of the revisions before.
 
-use std::fmt::Debug;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -14,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::bootstrap::string_value;
 use crate::client::{self, Protocol, Result};
 use crate::keep_alive::KeepAlive;
-use crate::live::{By, Live, until};
+use crate::live::{By, Live, equal, until};
 use crate::rows::{compare, replies};
 use crate::table::{self, Group};
 use crate::upstream;
@@ -122,7 +121,7 @@ fn under_load(by: By) -> std::result::Result<(), Failed> {
     let live = Live::start(by, &policy(0), upstream)?;
     let traffic = Traffic::start(live.port());
     traffic.wait_for(0)?;
-    let vms = vms(&live)?;
+    let vms = live.envoy.vms()?;
     let mut slowest = Duration::ZERO;
     let mut resident = Vec::new();
     for number in 1..=REVISIONS {
@@ -130,7 +129,7 @@ fn under_load(by: By) -> std::result::Result<(), Failed> {
         live.push(&policy(number))?;
         slowest = slowest.max(traffic.wait_for(number)?);
         if number % THIRD == 0 {
-            until("the old filter chains are gone", || Ok(live.stat(DRAINING)? == 0))?;
+            until("the old filter chains are gone", || Ok(live.envoy.stat(DRAINING)? == 0))?;
             resident.extend(live.envoy.resident());
         }
     }
@@ -139,10 +138,10 @@ fn under_load(by: By) -> std::result::Result<(), Failed> {
         "reload: {by:?}: {REVISIONS} revisions, each in force within {slowest:?}; \
          {resident:?} bytes of memory"
     );
-    equal("VMs", vms, self::vms(&live)?)?;
+    equal("VMs", vms, live.envoy.vms()?)?;
     equal("updates", REVISIONS as u64 + 1, live.updates("update_success")?)?;
     equal("refused updates", 0, live.updates("update_rejected")?)?;
-    equal("requests cut off", 0, live.stat("http.table.downstream_cx_destroy_active_rq")?)?;
+    equal("requests cut off", 0, live.envoy.stat("http.table.downstream_cx_destroy_active_rq")?)?;
     if by == By::Ecds {
         equal("connections of each client", [1; CLIENTS.len()].as_slice(), &connections)?;
     }
@@ -152,18 +151,6 @@ fn under_load(by: By) -> std::result::Result<(), Failed> {
         }
         _ => Ok(()),
     }
-}
-
-fn equal<T: PartialEq + Debug>(what: &str, expected: T, got: T) -> std::result::Result<(), Failed> {
-    if expected == got {
-        return Ok(());
-    }
-    Err(format!("{what}: expected {expected:?}, got {got:?}").into())
-}
-
-/// How many are alive.
-fn vms(live: &Live) -> Result<u64> {
-    live.stat("wasm.envoy.wasm.runtime.v8.active")
 }
 
 /// The configuration of revision `number`.
