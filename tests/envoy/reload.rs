@@ -145,6 +145,12 @@ fn under_load(by: By) -> std::result::Result<(), Failed> {
     if by == By::Ecds {
         equal("connections of each client", [1; CLIENTS.len()].as_slice(), &connections)?;
     }
+    // Also those that a plugin had not told yet when it was replaced.
+    until("each request is counted once", || {
+        let stats = live.envoy.stats()?;
+        let counts = stats.iter().filter(|(name, _)| name.starts_with("wasmcustom.envoy_cors."));
+        Ok(counts.map(|(_, count)| count).sum::<u64>() == stats["http.table.downstream_rq_total"])
+    })?;
     match resident.as_slice() {
         [_, before, after] if after.saturating_sub(*before) > MAX_GROWTH => {
             Err(format!("memory grew from {before} to {after} bytes").into())
