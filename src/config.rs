@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Problem};
 use fields::Fields;
+pub use fields::snake_case;
 pub use value::Value;
 
 /// Whether a policy acts (`enforce`) or only decides (`shadow`).

@@ -496,7 +496,10 @@ fn invalid_path_prefix(why: InvalidPathPrefix) -> &'static str {
 }
 
 /// A text in quotes, safe to print and of bounded length.
-struct Quoted<'a>(&'a str);
+pub struct Quoted<'a>(
+    /// The text.
+    pub &'a str,
+);
 
 /// Longest text that is shown whole, in characters: enough for any origin.
 const LONGEST_SHOWN: usize = 320;

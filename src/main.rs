@@ -1,41 +1,108 @@
 //! `envoy-cors`: what can be known of a CORS policy before Envoy loads it.
 
-use std::path::PathBuf;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 mod cli {
     pub mod document;
+    pub mod embedded;
+    pub mod explain;
+    pub mod input;
     pub mod lint;
+    pub mod report;
+    pub mod tree;
 }
 
-/// Checks CORS policies of the Envoy filter envoy-cors.
+/// Finds out why CORS fails, before and after deploying the Envoy filter
+/// envoy-cors.
+///
+/// Exit status: 0 if nothing is wrong, 1 if something was found, 2 if the
+/// arguments are wrong or a file cannot be read.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, long_version = LONG_VERSION)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// When to use colours. `auto`: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
 }
+
+/// The public suffix list that `lint` asks is as old as the crate that holds it.
+const LONG_VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), "\npublic suffix list: 2026-11-05 (psl 2.1.247)");
 
 #[derive(Subcommand)]
 enum Command {
-    /// Report what the filter would say about a configuration
+    /// Check policies, wherever they are written
     ///
-    /// Exit status: 0 if the filter loads it, with warnings or without; 1 if it
-    /// refuses it; 2 if the file cannot be read or the arguments are wrong.
-    Lint {
-        /// The configuration: JSON if its name ends in .json, else YAML
-        file: PathBuf,
-        /// The environment, as CORS_ENVIRONMENT would name it in the VM
-        #[arg(long, value_name = "NAME")]
-        environment: Option<String>,
+    /// Reports all errors and warnings of the filter itself, and what else a
+    /// reviewer would want to know. Policies are found in bare files (YAML or
+    /// JSON), in Istio's WasmPlugin, in Envoy Gateway's EnvoyExtensionPolicy, and
+    /// in an Envoy configuration or config_dump; one file may hold several YAML
+    /// documents.
+    ///
+    /// Errors: Envoy refuses the policy, or it lets strangers in. Warnings: it
+    /// does something else than it seems to mean. Notes: worth knowing. Exit
+    /// status: 0 if there are notes at most, 1 if there is an error or a warning,
+    /// 2 if a file cannot be read.
+    ///
+    /// A finding can be allowed where it is meant, by a comment on its line or
+    /// right above: `# envoy-cors: allow RULE: REASON`. JSON has no comments; use
+    /// --allow there. What the filter refuses cannot be allowed.
+    Lint(cli::lint::Arguments),
+    /// Explain a rule of lint
+    Explain(cli::explain::Arguments),
+    /// Print a script that completes commands in a shell
+    ///
+    /// As in `envoy-cors completions bash > /etc/bash_completion.d/envoy-cors`.
+    Completions {
+        /// The shell
+        shell: Shell,
     },
+    /// Print the manual page, in troff
+    ///
+    /// As in `envoy-cors man > /usr/local/share/man/man1/envoy-cors.1`.
+    Man,
 }
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
-    match command {
-        Command::Lint { file, environment } => cli::lint::run(&file, environment.as_deref()),
+    let Arguments { command, color } = Arguments::parse();
+    // Whoever prints colours strips them again where they are not wanted.
+    match color {
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+        ColorChoice::Auto => {}
     }
+    let done = match command {
+        Command::Lint(arguments) => cli::lint::run(&arguments),
+        Command::Explain(arguments) => cli::explain::run(&arguments),
+        Command::Completions { shell } => complete(shell),
+        Command::Man => manual(),
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("envoy-cors: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn complete(shell: Shell) -> io::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "envoy-cors", &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One page for all commands.
+fn manual() -> io::Result<ExitCode> {
+    clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout())?;
+    Ok(ExitCode::SUCCESS)
 }

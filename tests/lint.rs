@@ -2,173 +2,176 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-struct Row {
-    case: &'static str,
-    file: &'static str,
-    text: &'static [u8],
-    arguments: &'static [&'static str],
-    status: i32,
-    /// Every line, without the name of the file.
-    prints: &'static [&'static str],
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+fn rows<T: DeserializeOwned>(file: &str) -> Vec<T> {
+    let text = std::fs::read_to_string(Path::new("tests").join(file)).unwrap();
+    serde_saphyr::from_str(&text).unwrap()
 }
 
-const ROWS: &[Row] = &[
-    Row {
-        case: "nothing to say",
-        file: "cors.yaml",
-        text: b"allowOrigins: [https://app.example.com] # reviewed\nmaxAge: 2h\n",
-        arguments: &[],
-        status: 0,
-        prints: &[": 0 errors, 0 warnings"],
-    },
-    Row {
-        case: "warnings alone",
-        file: "cors.yaml",
-        text: b"allowOrigins:\n- https://app.example.com\n- https://app.example.com\n",
-        arguments: &[],
-        status: 0,
-        prints: &[
-            ":3:3: warning: allowOrigins[1]: \"https://app.example.com\": stands at allowOrigins[0] already; remove it",
-            ": 0 errors, 1 warning",
-        ],
-    },
-    Row {
-        case: "errors in the order of the file",
-        file: "cors.yaml",
-        text: b"policies:\n  - name: api\n    allow_origins: ['*']\n    allowCredentials: true\n\
-            alowOrigins: []\nallowOrigins: []\n",
-        arguments: &[],
-        status: 1,
-        prints: &[
-            ":2:5: error: policies[0]: has no match, so no request would be its own; add \"match\" with \"hosts\", \"pathPrefixes\" or both, or move its fields to the top level",
-            ":3:21: error: policies[0].allow_origins[0]: \"*\": every site could act as the user who is logged in; list the origins, or leave allowCredentials out",
-            ":5:14: error: alowOrigins: the top level has no field \"alowOrigins\"; did you mean \"allowOrigins\"?",
-            ": 3 errors, 0 warnings",
-        ],
-    },
-    Row {
-        case: "JSON",
-        file: "cors.json",
-        text: b"{\n  \"allowOrigins\": [\n    \"https://app.example.com/\"\n  ]\n}\n",
-        arguments: &[],
-        status: 1,
-        prints: &[
-            ":3:5: error: allowOrigins[0]: \"https://app.example.com/\": an origin does not end in a slash; write \"https://app.example.com\"",
-            ": 1 error, 0 warnings",
-        ],
-    },
-    Row {
-        case: "a field given twice in JSON",
-        file: "cors.json",
-        text: b"{\"maxAge\": 1,\n\"allowOrigins\": [],\n\"maxAge\": 2}",
-        arguments: &[],
-        status: 1,
-        prints: &[
-            ":1:12: error: maxAge: given twice, first as \"maxAge\"; keep one of them",
-            ": 1 error, 0 warnings",
-        ],
-    },
-    Row {
-        case: "JSON that ends too soon",
-        file: "cors.json",
-        text: b"{\"allowOrigins\": [",
-        arguments: &[],
-        status: 1,
-        prints: &[
-            ": error: configuration: not valid JSON (EOF while parsing a list at line 1 column 18); write the policy as JSON text in a google.protobuf.StringValue",
-            ": 1 error, 0 warnings",
-        ],
-    },
-    Row {
-        case: "an empty file",
-        file: "cors.yaml",
-        text: b"",
-        arguments: &[],
-        status: 1,
-        prints: &[
-            ":1:1: error: configuration: there is none, and a filter without a policy would protect nothing; write a policy as JSON text, at least {\"allowOrigins\": []}, which grants nobody",
-            ": 1 error, 0 warnings",
-        ],
-    },
-    Row {
-        case: "YAML that is none",
-        file: "cors.yaml",
-        text: b"allowOrigins: [a\nb: 3: 4",
-        arguments: &[],
-        status: 1,
-        prints: &[
-            ": error: not valid YAML (illegal placement of ':' indicator at line 2, column 2)",
-        ],
-    },
-    Row {
-        case: "bytes that are no text",
-        file: "cors.yaml",
-        text: b"allowOrigins: [\xff]",
-        arguments: &[],
-        status: 1,
-        prints: &[": error: not valid YAML (invalid utf-8 sequence of 1 bytes from index 15)"],
-    },
-    Row {
-        case: "an environment by argument",
-        file: "cors.yaml",
-        text: b"allowOrigins: {staging: [], production: [https://app.example.com]}",
-        arguments: &["--environment", "production"],
-        status: 0,
-        prints: &[": 0 errors, 0 warnings"],
-    },
-    Row {
-        case: "an environment that is not there",
-        file: "cors.yaml",
-        text: b"allowOrigins: {staging: []}",
-        arguments: &["--environment", "production"],
-        status: 1,
-        prints: &[
-            ":1:15: error: allowOrigins: has no list for the environment \"production\", only for \"staging\"; add one (`[]` grants nobody) or choose another environment",
-            ": 1 error, 0 warnings",
-        ],
-    },
-];
-
-fn lint(arguments: &[&str], file: &Path) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
+/// Exit status and standard output of `lint` in a folder.
+fn lint(arguments: &[String], folder: &Path, stdin: &str) -> (i32, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
         .arg("lint")
         .args(arguments)
-        .arg(file)
-        .output()
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// What `lint --format=json` says of some files.
+fn findings(files: &BTreeMap<String, String>, arguments: &[String], stdin: &str) -> (i32, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let names = files.keys().cloned().chain((!stdin.is_empty()).then(|| "-".to_owned()));
+    let all: Vec<String> =
+        names.chain(arguments.iter().cloned()).chain(["--format=json".to_owned()]).collect();
+    let (status, printed) = lint(&all, folder.path(), stdin);
+    (status, serde_json::from_str(&printed).unwrap())
+}
+
+fn text<'v>(finding: &'v Value, field: &str) -> &'v str {
+    finding[field].as_str().unwrap()
+}
+
+/// The findings as lines, and whether they make the exit status 1.
+fn lines(report: &Value, line: impl Fn(&Value) -> String) -> (Vec<String>, bool) {
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings.iter().any(|finding| finding["severity"] != "note");
+    (findings.iter().map(line).collect(), found)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Found {
+    case: String,
+    text: String,
+    #[serde(default)]
+    arguments: Vec<String>,
+    #[serde(default)]
+    finds: Vec<String>,
+    #[serde(default)]
+    allowed: u64,
 }
 
 #[test]
-fn files_and_what_is_printed() {
-    for row in ROWS {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(row.file);
-        std::fs::write(&file, row.text).unwrap();
-        let (status, printed, complaints) = lint(row.arguments, &file);
-        let expected: String =
-            row.prints.iter().map(|line| format!("{}{line}\n", file.display())).collect();
-        assert_eq!(printed, expected, "{}", row.case);
-        assert_eq!((status, complaints.as_str()), (row.status, ""), "{}", row.case);
+fn everything_is_found_and_nothing_else() {
+    let rows: Vec<Found> = rows("findings.yaml");
+    assert!(rows.len() > 30, "only {} rows", rows.len());
+    for Found { case, text: file, arguments, finds, allowed } in rows {
+        let files = [("cors.yaml".to_owned(), file)].into();
+        let (status, report) = findings(&files, &arguments, "");
+        let line = |f: &Value| {
+            let (rule, message, remedy) = (text(f, "rule"), text(f, "message"), text(f, "remedy"));
+            format!("{}:{} {rule}: {message}; {remedy}", f["line"], f["column"])
+        };
+        let (actual, found) = lines(&report, line);
+        assert_eq!(actual, finds, "{case}");
+        assert_eq!(report["files"][0]["allowed"], allowed, "{case}");
+        assert_eq!(status, i32::from(found), "{case}");
     }
 }
 
-#[test]
-fn a_file_that_is_not_there() {
-    let (status, printed, complaint) = lint(&[], Path::new("no/such/file.yaml"));
-    assert_eq!((status, printed.as_str()), (2, ""));
-    assert!(complaint.starts_with("envoy-cors: no/such/file.yaml: No such file"), "{complaint}");
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Placed {
+    case: String,
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+    #[serde(default)]
+    stdin: String,
+    #[serde(default)]
+    arguments: Vec<String>,
+    #[serde(default = "one")]
+    policies: u64,
+    #[serde(default)]
+    places: Vec<String>,
+}
+
+fn one() -> u64 {
+    1
 }
 
 #[test]
-fn arguments_that_are_wrong() {
-    let (status, _, complaint) = lint(&["--enviroment=production"], Path::new("cors.yaml"));
-    assert_eq!(status, 2);
-    assert!(complaint.contains("--environment"), "{complaint}");
+fn policies_are_found_where_they_stand() {
+    let rows: Vec<Placed> = rows("documents.yaml");
+    assert!(rows.len() > 25, "only {} rows", rows.len());
+    for Placed { case, files, stdin, arguments, policies, places } in rows {
+        let (status, report) = findings(&files, &arguments, &stdin);
+        let line = |f: &Value| {
+            let (file, rule) = (text(f, "file"), text(f, "rule"));
+            let read = files.get(file).unwrap_or(&stdin);
+            let number = |field| f[field].as_u64().unwrap() as usize;
+            let (line, column) = (number("line"), number("column"));
+            let shown = read.trim_start_matches('\u{feff}').lines().nth(line - 1).unwrap_or("");
+            let width = number("endColumn") - column;
+            let about: String = shown.chars().skip(column - 1).take(width).collect();
+            format!("{file}:{line} {rule} {about}").trim_end().to_owned()
+        };
+        let (actual, found) = lines(&report, line);
+        assert_eq!(actual, places, "{case}");
+        let counts = report["files"].as_array().unwrap().iter();
+        let counted: u64 = counts.map(|file| file["policies"].as_u64().unwrap()).sum();
+        assert_eq!(counted, policies, "{case}");
+        assert_eq!(status, i32::from(found), "{case}");
+    }
+}
+
+/// Carets stand under what they mean, and what a terminal would obey is not printed.
+#[test]
+fn lines_are_shown_with_carets() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "x".repeat(5000);
+    let file = format!(
+        "allowOrigins: [\"https://日本.example\", \"https://a\u{202e}.example\"]\nallowHeaders: [\"é\", {long}, {long}]\n"
+    );
+    std::fs::write(folder.path().join("cors.yaml"), file).unwrap();
+    let (status, printed) = lint(&["cors.yaml".to_owned()], folder.path(), "");
+    assert_eq!(status, 1);
+    let expected = [
+        r#"error[unicode-host]: allowOrigins[0]: "https://日本.example": browsers send the ASCII form of a host"#,
+        " --> cors.yaml:1:16",
+        "  |",
+        "1 | allowOrigins: [\"https://日本.example\", \"https://a\u{fffd}.example\"]",
+        "  |                ^^^^^^^^^^^^^^^^^^^^^^",
+        "  |",
+        r#"  = help: write "https://xn--wgv71a.example""#,
+        "",
+        r#"error[unicode-host]: allowOrigins[1]: "https://a\u{202e}.example": browsers send the ASCII form of a host"#,
+        " --> cors.yaml:1:38",
+        "  |",
+        "1 | allowOrigins: [\"https://日本.example\", \"https://a\u{fffd}.example\"]",
+        "  |                                        ^^^^^^^^^^^^^^^^^^^^",
+        "  |",
+        r#"  = help: write its A-labels, as in "https://xn--bcher-kva.example""#,
+        "",
+        r#"error[invalid-header]: allowHeaders[0]: "é": not a header name"#,
+        "--> cors.yaml:2:16",
+        r#" = help: write one name an element, as in "content-type""#,
+        "",
+    ];
+    let shown: Vec<&str> = printed.lines().take(expected.len()).collect();
+    assert_eq!(shown, expected);
+    let end = "checked 1 policy in 1 file: 3 errors, 1 warning";
+    assert_eq!(printed.lines().last(), Some(end));
+    let title = printed.lines().nth(20).unwrap();
+    assert!(title.len() < 500 && title.contains("…"), "{title}");
 }
 
 const README: &str = include_str!("../README.md");
@@ -178,42 +181,32 @@ fn the_readmes_transcript_is_what_is_printed() {
     let (_, transcript) = README.split_once("    $ cat cors.yaml\n").unwrap();
     let (file, printed) = transcript.split_once("    $ dist/envoy-cors lint cors.yaml\n").unwrap();
     let unindented = |text: &str| -> String {
-        let lines = text.lines().map_while(|line| line.strip_prefix("    "));
+        let lines = text
+            .lines()
+            .map_while(|line| line.strip_prefix("    ").or(line.is_empty().then_some("")));
         lines.flat_map(|line| [line, "\n"]).collect()
     };
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("cors.yaml");
-    std::fs::write(&path, unindented(file)).unwrap();
-    let (_, actual, _) = lint(&[], &path);
-    assert_eq!(actual.replace(path.to_str().unwrap(), "cors.yaml"), unindented(printed));
+    std::fs::write(folder.path().join("cors.yaml"), unindented(file)).unwrap();
+    let (_, actual) = lint(&["cors.yaml".to_owned()], folder.path(), "");
+    assert_eq!(actual.trim_end(), unindented(printed).trim_end());
 }
 
+/// The complete example, and the README's policies and manifests.
 #[test]
-fn the_readmes_policies_load() {
-    let blocks: Vec<&str> = README.split("```").skip(1).step_by(2).collect();
-    let json = blocks.iter().filter_map(|block| block.strip_prefix("json\n"));
-    // What stands below these fields in a manifest is ours.
-    let fields = ["pluginConfig:", "config: # the policy"];
-    let yaml = blocks.iter().filter_map(|block| block.strip_prefix("yaml\n"));
-    let embedded = yaml.flat_map(|block| {
-        fields.into_iter().filter_map(move |field| {
-            let (before, after) = block.split_once(field)?;
-            let indent = before.lines().last()?.len();
-            let below = |line: &&str| line.len() - line.trim_start().len() > indent;
-            Some(after.lines().skip(1).take_while(below).flat_map(|line| [line, "\n"]).collect())
-        })
+fn examples_are_clean() {
+    let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    let (status, printed) = lint(&["envoy.yaml".to_owned()], &envoy, "");
+    assert_eq!((status, printed.as_str()), (0, "checked 1 policy in 1 file: nothing found\n"));
+
+    let blocks = README.split("```").skip(1).step_by(2);
+    let files = blocks.enumerate().filter_map(|(index, block)| {
+        let (language, text) = block.split_once('\n')?;
+        let is_policy = matches!(language, "json" | "yaml") && text.contains("allowOrigins");
+        is_policy.then(|| (format!("{index}.{language}"), text.to_owned()))
     });
-    let policies: Vec<(&str, String)> = json
-        .map(|policy| ("policy.json", (*policy).to_owned()))
-        .chain(embedded.map(|policy: String| ("policy.yaml", policy)))
-        .collect();
-    assert_eq!(policies.len(), 3);
-    for (name, policy) in policies {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(name);
-        std::fs::write(&file, &policy).unwrap();
-        let (status, printed, _) = lint(&["--environment=production"], &file);
-        assert_eq!(status, 0, "{printed}{policy}");
-        assert!(printed.ends_with(": 0 errors, 0 warnings\n"), "{printed}{policy}");
-    }
+    let files: BTreeMap<String, String> = files.collect();
+    assert_eq!(files.len(), 4);
+    let (status, report) = findings(&files, &[], "");
+    assert_eq!((status, &report["findings"]), (0, &Value::Array(Vec::new())));
 }

@@ -1,71 +1,302 @@
-//! `envoy-cors lint`: the filter's own errors and warnings, with their lines.
+//! `envoy-cors lint`: what the filter would say of a configuration, and what only
+//! a person with time would see.
 
-use std::fmt::Write;
-use std::path::Path;
+mod allow;
+mod environments;
+mod filter;
+mod names;
+mod origins;
+pub mod rules;
+mod smell;
+mod surroundings;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{fs, io};
 
 use envoy_cors::Policies;
-use envoy_cors::diagnostic::{Diagnostics, Severity};
+use envoy_cors::config::{Config, OriginsConfig};
+use envoy_cors::diagnostic::{self, Diagnostics, Quoted};
+use serde_json::json;
 
-use super::document::{self, Places};
+pub use allow::resembling;
+use smell::Smell;
 
-/// Prints one line for each problem of a file, and a last one that counts them.
-pub fn run(file: &Path, environment: Option<&str>) -> ExitCode {
-    let name = file.display().to_string();
-    let printed = fs::read(file).and_then(|text| {
-        let report = lint(&name, &text, environment);
-        io::Write::write_all(&mut io::stdout(), report.text.as_bytes())?;
-        Ok(report.refused)
-    });
-    match printed {
-        Ok(refused) => ExitCode::from(u8::from(refused)),
-        Err(error) => {
-            eprintln!("envoy-cors: {name}: {error}");
-            ExitCode::from(2)
+use super::document::{Configuration, Document, Kind, VmEnvironment};
+use super::input;
+use super::report::{self, Findings, Severity};
+use super::tree::{Span, SyntaxError};
+
+/// What to check, and how to say it.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Files with policies; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The environment, as CORS_ENVIRONMENT names it in the VM; it wins over what
+    /// the files say
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Leave out the findings of a rule, as a comment does; can be repeated
+    #[arg(long, value_name = "RULE", value_parser = known_rule)]
+    allow: Vec<String>,
+    /// How to print the findings
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people: each with its line
+    Text,
+    /// For programs
+    Json,
+}
+
+pub fn known_rule(id: &str) -> Result<String, String> {
+    match (rules::rule(id), resembling(id)) {
+        (Some(rule), _) => Ok(rule.id.to_owned()),
+        (None, Some(meant)) => Err(format!("there is no such rule; did you mean {meant}?")),
+        (None, None) => {
+            Err("there is no such rule; `envoy-cors explain --rules` lists them".into())
         }
     }
 }
 
-struct Report {
-    text: String,
+/// A finding, and what else `lint` needs to know of it.
+pub struct Finding {
+    found: report::Finding,
+    /// The filter refuses the configuration for it.
     refused: bool,
 }
 
-fn lint(name: &str, text: &[u8], environment: Option<&str>) -> Report {
-    let mut problems = Diagnostics::default();
-    let (config, places) = if name.ends_with(".json") {
-        document::read_json(text, &mut problems)
-    } else {
-        match document::read_yaml(text, &mut problems) {
-            Ok(read) => read,
-            Err(message) => {
-                let text = format!("{name}: error: not valid YAML ({message})\n");
-                return Report { text, refused: true };
-            }
-        }
-    };
-    if let Some(config) = config {
-        // The policies themselves are for the filter.
-        let _ = Policies::compile(config, environment, &mut problems);
+impl Finding {
+    /// A finding about a place, and about no field.
+    fn plain(span: Span, smell: &Smell) -> Self {
+        Self::new(smell, String::new(), None, span, None)
     }
-    Report { text: print(name, &problems, &places), refused: problems.has_errors() }
+
+    fn new(
+        smell: &Smell,
+        at: String,
+        value: Option<&str>,
+        span: Span,
+        string_start: Option<usize>,
+    ) -> Self {
+        let (clause, remedy) = smell.sentence();
+        let value = value.map(|value| format!("{}: ", Quoted(value))).unwrap_or_default();
+        let place = if at.is_empty() { String::new() } else { format!("{}: ", at.escape_debug()) };
+        let rule = smell.rule();
+        let severity = rules::rule(rule).map_or(Severity::Error, |rule| rule.severity);
+        let message = format!("{place}{value}{clause}");
+        let found = report::Finding { rule, severity, at, message, remedy, span, string_start };
+        Self { found, refused: false }
+    }
 }
 
-fn print(name: &str, problems: &Diagnostics, places: &Places) -> String {
-    let mut placed: Vec<_> = problems.iter().map(|p| (places.of(&p.at), p)).collect();
-    placed.sort_by_key(|(place, _)| *place);
-    let mut text = String::new();
-    for (place, problem) in placed {
-        let place = place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name}{place}: {}: {problem}", problem.severity());
+/// The findings about the fields of one configuration.
+pub struct Smells<'c> {
+    configuration: &'c Configuration<'c>,
+    findings: Vec<Finding>,
+}
+
+impl Smells<'_> {
+    /// Adds a finding about a field, and about its value where it has one.
+    fn add(&mut self, at: &str, value: Option<&str>, smell: &Smell) {
+        let span = self.configuration.span(at, false);
+        let string_start = self.configuration.string_start();
+        self.findings.push(Finding::new(smell, at.to_owned(), value, span, string_start));
     }
-    let count = |severity, noun| {
-        let n = problems.iter().filter(|problem| problem.severity() == severity).count();
-        format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// What was found in one file.
+struct Checked {
+    name: String,
+    text: String,
+    findings: Vec<report::Finding>,
+    configurations: usize,
+    allowed: usize,
+}
+
+/// Checks files and prints what was found.
+///
+/// # Errors
+///
+/// What the operating system says of standard output.
+pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
+    let (mut documents, mut unreadable) = (Vec::new(), false);
+    for path in &arguments.files {
+        match read(path) {
+            Ok(document) => documents.push(document),
+            Err(error) => {
+                eprintln!("envoy-cors: {}: {error}", input::name(path));
+                unreadable = true;
+            }
+        }
+    }
+    let ordered = documents
+        .iter()
+        .filter_map(|document| document.as_ref().ok())
+        .any(|document| document.roots.iter().any(surroundings::orders_filters));
+    let checked: Vec<Checked> =
+        documents.into_iter().map(|document| arguments.check(document, ordered)).collect();
+    let mut stdout = anstream::stdout().lock();
+    match arguments.format {
+        Format::Text => write_text(&checked, &mut stdout)?,
+        Format::Json => writeln!(stdout, "{:#}", to_json(&checked))?,
+    }
+    stdout.flush()?;
+    let findings = || checked.iter().flat_map(|file| &file.findings);
+    let found = findings().any(|finding| finding.severity < Severity::Note);
+    Ok(ExitCode::from(if unreadable { 2 } else { u8::from(found) }))
+}
+
+type Parsed = Result<Document, (Document, SyntaxError)>;
+
+fn read(path: &Path) -> io::Result<Parsed> {
+    Ok(Document::parse(input::name(path), input::read(path)?))
+}
+
+impl Arguments {
+    fn check(&self, document: Parsed, ordered: bool) -> Checked {
+        let (document, mut findings, configurations) = match document {
+            Ok(document) => {
+                let (findings, configurations) = self.check_document(&document, ordered);
+                (document, findings, configurations)
+            }
+            Err((document, error)) => {
+                let finding = syntax(&document, error);
+                (document, vec![finding], 0)
+            }
+        };
+        let allowed = allow::apply(&document, &self.allow, &mut findings);
+        let mut findings: Vec<_> = findings.into_iter().map(|finding| finding.found).collect();
+        findings.sort_by_key(|finding| (finding.span.start, finding.severity));
+        // An alias repeats what it stands for, and a dump its listeners.
+        findings.dedup_by(|one, other| {
+            (one.rule, &one.span) == (other.rule, &other.span) && one.message == other.message
+        });
+        let Document { name, text, .. } = document;
+        Checked { name, text, findings, configurations, allowed }
+    }
+
+    fn check_document(&self, document: &Document, ordered: bool) -> (Vec<Finding>, usize) {
+        let mut findings = Vec::new();
+        let configurations = document.configurations();
+        for configuration in &configurations {
+            findings.extend(self.check_fields(configuration));
+            let mut add = |span: &Span, smell: &Smell| {
+                findings.push(Finding::plain(span.clone(), smell));
+            };
+            surroundings::check(configuration, &mut add);
+            if configuration.kind == Kind::EnvoyExtensionPolicy && !ordered {
+                add(&configuration.holder.span, &Smell::GatewayFilterOrder);
+            }
+        }
+        let mut add = |span: &Span, smell: &Smell| {
+            findings.push(Finding::plain(span.clone(), smell));
+        };
+        if configurations.is_empty() {
+            add(&(0..0), &Smell::NoPolicy);
+        } else {
+            surroundings::check_all(document, &mut add);
+        }
+        (findings, configurations.len())
+    }
+
+    fn check_fields(&self, configuration: &Configuration<'_>) -> Vec<Finding> {
+        let mut problems = Diagnostics::default();
+        let mut smells = Smells { configuration, findings: Vec::new() };
+        if let Some(config) = configuration.read(&mut problems) {
+            let environment = self.environment_of(configuration, &config);
+            for policy in config.policies.iter().chain(&config.default) {
+                origins::check(policy, environment.as_deref(), &mut smells);
+                names::check(policy, &mut smells);
+                environments::check(policy, &mut smells);
+            }
+            // The policies themselves are for the filter.
+            let _ = Policies::compile(config, environment.as_deref(), &mut problems);
+        }
+        let of_filter = problems.iter().map(|problem| Finding {
+            found: filter::finding(configuration, problem),
+            refused: problem.severity() == diagnostic::Severity::Error,
+        });
+        of_filter.chain(smells.findings).collect()
+    }
+
+    /// The environment of the VM. Where only the host knows it, one of those that
+    /// the origins are listed for, so that the rest is checked.
+    fn environment_of(
+        &self,
+        configuration: &Configuration<'_>,
+        config: &Config<'_>,
+    ) -> Option<String> {
+        let vm = match &configuration.vm {
+            VmEnvironment::Set(name) if !name.is_empty() => Some(name.clone()),
+            VmEnvironment::FromHost if config.environment.is_none() => {
+                config.policies.iter().chain(&config.default).find_map(|policy| {
+                    match &policy.allow_origins {
+                        Some(OriginsConfig::PerEnvironment { lists, .. }) => {
+                            lists.first().map(|(name, _)| name.clone())
+                        }
+                        _ => None,
+                    }
+                })
+            }
+            _ => None,
+        };
+        let written = || config.environment.as_ref().map(|environment| environment.text.clone());
+        self.environment.clone().or(vm).or_else(written)
+    }
+}
+
+fn syntax(document: &Document, error: SyntaxError) -> Finding {
+    let format = if document.name.ends_with(".json") { "JSON" } else { "YAML" };
+    let templated = document.text.contains("{{");
+    let smell = Smell::Syntax { format, message: error.message, templated };
+    let end = error.at + usize::from(error.at < document.text.len());
+    Finding { refused: true, ..Finding::plain(error.at..end, &smell) }
+}
+
+fn write_text(checked: &[Checked], to: &mut impl Write) -> io::Result<()> {
+    for Checked { name, text, findings, .. } in checked {
+        Findings { name, text, findings }.write_text(to)?;
+    }
+    let configurations = checked.iter().map(|file| file.configurations).sum();
+    let checked_what = format!(
+        "{} in {}",
+        count(configurations, "policy", "policies"),
+        count(checked.len(), "file", "files")
+    );
+    writeln!(to, "checked {checked_what}: {}", summary(checked))
+}
+
+fn summary(checked: &[Checked]) -> String {
+    let number = |severity| {
+        let findings = checked.iter().flat_map(|file| &file.findings);
+        findings.filter(|finding| finding.severity == severity).count()
     };
-    let (errors, warnings) = (count(Severity::Error, "error"), count(Severity::Warning, "warning"));
-    let _ = writeln!(text, "{name}: {errors}, {warnings}");
-    text
+    let named = [Severity::Error, Severity::Warning, Severity::Note]
+        .map(|severity| (number(severity), severity.name()))
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, name)| count(number, name, &format!("{name}s")));
+    let found = named.collect::<Vec<_>>().join(", ");
+    let allowed: usize = checked.iter().map(|file| file.allowed).sum();
+    let found = if found.is_empty() { "nothing found" } else { &found };
+    if allowed == 0 { found.to_owned() } else { format!("{found} ({allowed} allowed)") }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn to_json(checked: &[Checked]) -> serde_json::Value {
+    let findings = checked
+        .iter()
+        .flat_map(|Checked { name, text, findings, .. }| Findings { name, text, findings }.json());
+    let files = checked.iter().map(|file| {
+        json!({ "file": file.name, "policies": file.configurations, "allowed": file.allowed })
+    });
+    json!({ "findings": findings.collect::<Vec<_>>(), "files": files.collect::<Vec<_>>() })
 }

@@ -242,7 +242,9 @@ fn spells(key: &str, name: &str) -> bool {
     key == name || key == snake_case(name)
 }
 
-fn snake_case(name: &str) -> String {
+/// The other spelling of a field's name: `maxAge` gives `max_age`.
+#[must_use]
+pub fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for c in name.chars() {
         if c.is_ascii_uppercase() {

@@ -1,0 +1,158 @@
+//! What a command found, as text for people and as JSON for programs.
+
+use std::io::{self, Write};
+
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use serde_json::{Value, json};
+
+use super::tree::Span;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The filter refuses the configuration, or it lets strangers in.
+    Error,
+    /// It does something else than whoever wrote it seems to mean.
+    Warning,
+    /// Worth knowing, and often right as it is.
+    Note,
+}
+
+impl Severity {
+    /// Its name, in SARIF as well.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// Something to say about a place of a text.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The identifier of the rule that found it.
+    pub rule: &'static str,
+    pub severity: Severity,
+    /// The path of the field in its configuration, if it is about one.
+    pub at: String,
+    /// What is wrong, and with what.
+    pub message: String,
+    /// What to write instead.
+    pub remedy: String,
+    /// Where it stands.
+    pub span: Span,
+    /// Where the string begins that holds the configuration, if one does.
+    pub string_start: Option<usize>,
+}
+
+/// All findings of one file, in the order of its text.
+pub struct Findings<'r> {
+    /// The file's name.
+    pub name: &'r str,
+    /// The file's text.
+    pub text: &'r str,
+    /// Sorted by the start of their spans.
+    pub findings: &'r [Finding],
+}
+
+/// A finding with its place as people count: from 1, in characters.
+pub struct Placed<'r> {
+    pub finding: &'r Finding,
+    pub line: usize,
+    pub column: usize,
+    /// Behind the last character, on the same line.
+    pub end_column: usize,
+    /// The whole line.
+    shown: &'r str,
+    /// The bytes of it that the finding is about.
+    within: Span,
+}
+
+/// Longest line that is shown.
+const LONGEST_SHOWN: usize = 4096;
+
+impl<'r> Findings<'r> {
+    /// The findings with their positions. Costs one walk over the text, however
+    /// many there are.
+    pub fn placed(&self) -> impl Iterator<Item = Placed<'r>> {
+        let text = self.text;
+        let (mut line, mut line_start, mut counted, mut column) = (1, 0, 0, 1);
+        self.findings.iter().map(move |finding| {
+            let start = floor(text, finding.span.start);
+            while let Some(length) = text.get(line_start..start).and_then(|line| line.find('\n')) {
+                (line, line_start) = (line + 1, line_start + length + 1);
+                (counted, column) = (line_start, 1);
+            }
+            column += characters(text, &(counted..start));
+            counted = start;
+            let rest = text.get(line_start..).unwrap_or_default();
+            let shown = rest.lines().next().unwrap_or_default();
+            // What goes on in the next line is shown as far as this one.
+            let end = floor(text, finding.span.end).min(line_start + shown.len()).max(start);
+            let end_column = column + characters(text, &(start..end));
+            let within = start - line_start..end - line_start;
+            Placed { finding, line, column, end_column, shown, within }
+        })
+    }
+
+    /// Writes each finding with its line and a caret.
+    ///
+    /// # Errors
+    ///
+    /// What the writer says.
+    pub fn write_text(&self, to: &mut impl Write) -> io::Result<()> {
+        self.placed().try_for_each(|placed| writeln!(to, "{}\n", placed.rendered(self.name)))
+    }
+
+    /// The findings as a list of objects.
+    pub fn json(&self) -> Vec<Value> {
+        self.placed()
+            .map(|Placed { finding, line, column, end_column, .. }| {
+                json!({
+                    "rule": finding.rule,
+                    "severity": finding.severity.name(),
+                    "file": self.name,
+                    "line": line,
+                    "column": column,
+                    "endColumn": end_column,
+                    "field": finding.at,
+                    "message": finding.message,
+                    "remedy": finding.remedy,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Placed<'_> {
+    fn rendered(&self, name: &str) -> String {
+        let finding = self.finding;
+        let level = match finding.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
+        };
+        let title = level.primary_title(finding.message.as_str()).id(finding.rule);
+        let group = if self.shown.len() > LONGEST_SHOWN {
+            title.element(Origin::path(name).line(self.line).char_column(self.column))
+        } else {
+            let caret = AnnotationKind::Primary.span(self.within.clone());
+            let line = Snippet::source(self.shown).line_start(self.line).path(name);
+            title.element(line.annotation(caret))
+        };
+        let remedy = Some(finding.remedy.as_str()).filter(|remedy| !remedy.is_empty());
+        let group = group.elements(remedy.map(|remedy| Level::HELP.message(remedy)));
+        Renderer::styled().render(&[group])
+    }
+}
+
+fn characters(text: &str, span: &Span) -> usize {
+    text.get(span.clone()).map_or(0, |part| part.chars().count())
+}
+
+/// The nearest boundary of a character at or before a byte.
+fn floor(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+}
