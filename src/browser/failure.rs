@@ -48,7 +48,7 @@ pub enum Denial {
     AnyWithCredentials,
     /// ACAO has a comma or a space in it, or there are two.
     SeveralOrigins(Vec<u8>),
-    /// ACAO does not look like an origin at all.
+    /// ACAO is not even a URL, nor `*` or `null`.
     NotAnOrigin(Vec<u8>),
     /// ACAO is not, byte for byte, the request's origin.
     OtherOrigin {

@@ -92,26 +92,34 @@ impl Request {
     /// The headers as they are sent: white space around values is gone, and so
     /// are headers that the browser keeps to itself; with mode `no-cors` all
     /// that are not safelisted
-    /// ([validate](https://fetch.spec.whatwg.org/#headers-validate)).
-    pub fn sent_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.classified_headers().filter(|(_, _, sent)| *sent).map(|(name, value, _)| (name, value))
+    /// ([append](https://fetch.spec.whatwg.org/#concept-headers-append)).
+    #[must_use]
+    pub fn sent_headers(&self) -> Vec<(&str, &[u8])> {
+        let mut sent: Vec<(&str, &[u8])> = Vec::new();
+        for (name, value) in &self.headers {
+            let lower = name.to_ascii_lowercase();
+            let value = normalize_value(value);
+            let with_those_before = || {
+                let before = sent.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+                let values: Vec<_> = before.map(|(_, value)| *value).chain([value]).collect();
+                values.join(&b", "[..])
+            };
+            if !is_forbidden(&lower, value)
+                && (self.mode != Mode::NoCors
+                    || is_safelisted_without_cors(&lower, &with_those_before()))
+            {
+                sent.push((name, value));
+            }
+        }
+        sent
     }
 
     /// The names of headers that the page sets in vain: the browser drops them
     /// without a word.
     pub fn dropped_headers(&self) -> impl Iterator<Item = &str> {
-        self.classified_headers().filter(|(_, _, sent)| !sent).map(|(name, _, _)| name)
-    }
-
-    fn classified_headers(&self) -> impl Iterator<Item = (&str, &[u8], bool)> {
-        self.headers.iter().map(|(name, value)| {
-            let value = normalize_value(value);
-            let lower = name.to_ascii_lowercase();
-            let sent = !is_forbidden(&lower, value)
-                && (self.mode != Mode::NoCors
-                    || (lower != "range" && is_safelisted(&lower, value)));
-            (name.as_str(), value, sent)
-        })
+        let sent = self.sent_headers();
+        let names = self.headers.iter().map(|(name, _)| name.as_str());
+        names.filter(move |name| !sent.iter().any(|(other, _)| other == name))
     }
 }
 
@@ -201,6 +209,12 @@ fn is_safelisted(name: &str, value: &[u8]) -> bool {
             "range" => is_simple_range(value),
             _ => false,
         }
+}
+
+/// [no-CORS-safelisted request-header](https://fetch.spec.whatwg.org/#no-cors-safelisted-request-header).
+/// The name is lower-case.
+fn is_safelisted_without_cors(name: &str, value: &[u8]) -> bool {
+    name != "range" && is_safelisted(name, value)
 }
 
 /// [CORS-unsafe request-header byte](https://fetch.spec.whatwg.org/#cors-unsafe-request-header-byte)
@@ -408,8 +422,7 @@ mod tests {
         assert_eq!(preflight_for(&cors).unwrap().headers, ["x-http-method"]);
 
         let no_cors = Request { mode: Mode::NoCors, ..cors };
-        let sent: Vec<_> = no_cors.sent_headers().collect();
-        assert_eq!(sent, [("Content-Type", &b"text/plain"[..])]);
+        assert_eq!(no_cors.sent_headers(), [("Content-Type", &b"text/plain"[..])]);
     }
 
     #[test]
