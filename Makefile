@@ -5,7 +5,7 @@ NEWEST := 1.40.0
 OLDEST := 1.36.4
 SUPPORTED := $(NEWEST) 1.39.3 1.37.0 $(OLDEST)
 
-.PHONY: help run build wasm command test check dependencies advisories unit envoy test-versions compose-test bench clean
+.PHONY: help run build wasm command test check dependencies advisories unit manifests envoy test-versions compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ command: ## Make dist/envoy-cors
 	cargo build --locked --release --bin envoy-cors
 	@install -D -m 755 target/release/envoy-cors dist/envoy-cors
 
-test: check dependencies unit envoy test-versions ## Everything that CI checks, but for docker compose
+test: check dependencies unit manifests envoy test-versions ## Everything that CI checks, but for docker compose
 
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
@@ -43,6 +43,9 @@ advisories: ## What is known against them: fetches RustSec's database
 
 unit: ## The tests that need no Envoy
 	cargo test --locked
+
+manifests: ## The Kubernetes manifests against the types of their resources
+	tests/manifests/test
 
 envoy: wasm ## All cases against the newest and the oldest supported Envoy
 	@for version in $(NEWEST) $(OLDEST); do \
@@ -67,4 +70,4 @@ bench: wasm ## What the filter costs, against Envoy's own and a do-nothing one: 
 
 clean: ## Remove what was built and fetched
 	cargo clean
-	rm -rf dist
+	rm -rf dist tests/manifests/node_modules

@@ -1,9 +1,13 @@
-//! What the README says about deploying: the supported versions.
+//! What the README says about deploying: the supported versions, and the Kubernetes manifests with the policies in them.
+//! `tests/manifests` holds the manifests against the types of their resources.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::fs;
+
+use envoy_cors::Policies;
+use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
 const MAKEFILE: &str = include_str!("../Makefile");
@@ -41,4 +45,50 @@ fn the_readmes_versions_are_the_tested_ones() {
         .collect();
     pinned.sort_by(|one, other| other.cmp(one));
     assert_eq!(versions, pinned);
+}
+
+/// The resources of a manifest.
+fn resources(manifest: &str) -> Vec<Value> {
+    let text = fs::read_to_string(format!("envoy/{manifest}")).unwrap();
+    serde_saphyr::from_multiple(&text).unwrap()
+}
+
+fn variable(env: &Value) -> Option<&str> {
+    env.as_array()?.iter().find(|it| it["name"] == "CORS_ENVIRONMENT")?["value"].as_str()
+}
+
+#[test]
+fn the_policies_in_manifests_load() {
+    let gateway = resources("istio/gateway.yaml");
+    let sidecar = resources("istio/sidecar.yaml");
+    let envoy_gateway = resources("envoy-gateway/cors.yaml");
+    let wasm = &envoy_gateway[0]["spec"]["wasm"][0];
+    assert_eq!(wasm["env"]["hostKeys"], serde_json::json!(["CORS_ENVIRONMENT"]));
+    let container =
+        &envoy_gateway[1]["spec"]["provider"]["kubernetes"]["envoyDeployment"]["container"];
+
+    for (name, policy, env) in [
+        ("gateway", &gateway[0]["spec"]["pluginConfig"], &gateway[0]["spec"]["vmConfig"]["env"]),
+        ("sidecar", &sidecar[0]["spec"]["pluginConfig"], &sidecar[0]["spec"]["vmConfig"]["env"]),
+        ("Envoy Gateway", &wasm["config"], &container["env"]),
+    ] {
+        assert_eq!(variable(env), Some("production"), "{name}");
+        let (policies, problems) =
+            Policies::from_json(policy.to_string().as_bytes(), variable(env));
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems, [""; 0], "{name}");
+        assert_eq!(policies.unwrap().environment(), Some("production"), "{name}");
+    }
+}
+
+#[test]
+fn the_readmes_manifests_are_the_files() {
+    let shown = README.split("```").filter_map(|block| block.strip_prefix("yaml\napiVersion: "));
+    let files = ["istio/gateway.yaml", "envoy-gateway/cors.yaml"];
+    for (manifest, file) in shown.clone().zip(files) {
+        let text = fs::read_to_string(format!("envoy/{file}")).unwrap();
+        assert!(text.contains(&format!("\napiVersion: {manifest}")), "{file}");
+        assert!(README.contains(&format!("(envoy/{file})")), "{file}");
+    }
+    assert_eq!(shown.count(), files.len());
 }
