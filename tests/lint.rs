@@ -192,7 +192,7 @@ fn the_readmes_transcript_is_what_is_printed() {
     assert_eq!(actual.trim_end(), unindented(printed).trim_end());
 }
 
-/// The complete example, and the README's policies and manifests.
+/// The complete example, the manifests, and the README's policies and excerpts of manifests.
 #[test]
 fn examples_are_clean() {
     let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
@@ -205,8 +205,12 @@ fn examples_are_clean() {
         let is_policy = matches!(language, "json" | "yaml") && text.contains("allowOrigins");
         is_policy.then(|| (format!("{index}.{language}"), text.to_owned()))
     });
-    let files: BTreeMap<String, String> = files.collect();
+    let mut files: BTreeMap<String, String> = files.collect();
     assert_eq!(files.len(), 4);
+    for manifest in ["istio/gateway.yaml", "istio/sidecar.yaml", "envoy-gateway/cors.yaml"] {
+        let text = std::fs::read_to_string(envoy.join(manifest)).unwrap();
+        files.insert(manifest.replace('/', "-"), text);
+    }
     let (status, report) = findings(&files, &[], "");
     assert_eq!((status, &report["findings"]), (0, &Value::Array(Vec::new())));
 }

@@ -46,6 +46,8 @@ fn rule(problem: &Problem) -> &'static str {
         Problem::WrongType { .. }
         | Problem::NotOneOf(_)
         | Problem::MaxAge
+        | Problem::FlushInterval
+        | Problem::ReportInterval
         | Problem::MaxAgeTooLarge => rules::WRONG_VALUE,
         Problem::NoName | Problem::InvalidName | Problem::ReservedName | Problem::NameTwice(_) => {
             rules::POLICY_NAME
