@@ -22,6 +22,7 @@ mod process;
 mod refused;
 mod reload;
 mod reports;
+mod rollout;
 mod rows;
 mod shared_vm;
 #[path = "../table/mod.rs"]
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     trials.push(counters::trial());
     trials.extend(reports::trials());
     trials.extend(reload::trials());
+    trials.push(rollout::trial());
     trials.extend(shared_vm::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
