@@ -4,8 +4,13 @@ WASM := dist/envoy_cors.wasm
 NEWEST := 1.40.0
 OLDEST := 1.36.4
 SUPPORTED := $(NEWEST) 1.39.3 1.37.0 $(OLDEST)
+# What is shipped neither tells where it was built nor depends on it.
+REMAP := --config 'build.rustflags=["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]'
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+RELEASE := dist/envoy-cors-$(VERSION)
 
-.PHONY: help run build wasm command test check dependencies advisories unit manifests envoy test-versions compose-test bench clean
+.PHONY: help run build wasm command dist test check dependencies advisories unit manifests envoy test-versions test-dist compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,13 +22,28 @@ build: wasm command ## Make dist/envoy_cors.wasm and dist/envoy-cors
 
 wasm: ## Make dist/envoy_cors.wasm
 	@rustup --quiet target add $(TARGET)
-	cargo build --locked --release --lib --target $(TARGET)
+	cargo build --locked --release --lib --target $(TARGET) $(REMAP)
 	@mkdir -p dist
 	cargo run --locked --features post-link --bin post-link target/$(TARGET)/release/envoy_cors.wasm $(WASM)
 
 command: ## Make dist/envoy-cors
-	cargo build --locked --release --bin envoy-cors
+	cargo build --locked --release --bin envoy-cors $(REMAP)
 	@install -D -m 755 target/release/envoy-cors dist/envoy-cors
+
+dist: build ## Make a release in dist/envoy-cors-VERSION: both programs, what is linked into each (CycloneDX), checksums
+	@# Without optimization, which it does not need, it builds in a fifth of the time.
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root target/tools cargo-cyclonedx@0.5.9
+	@rm -rf $(RELEASE) && mkdir $(RELEASE)
+	@install -m 644 $(WASM) $(RELEASE)/envoy-cors-$(VERSION).wasm
+	@install -m 755 dist/envoy-cors $(RELEASE)/envoy-cors-$(VERSION)-$(HOST)
+	$(call sbom,$(TARGET),envoy_cors_cdylib-rlib,envoy-cors-$(VERSION).wasm)
+	$(call sbom,$(HOST),envoy-cors_bin,envoy-cors-$(VERSION)-$(HOST))
+	@cd $(RELEASE) && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
+# For a target, and the file that cargo-cyclonedx leaves in this folder: its own name of the package is a path.
+sbom = @SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) target/tools/bin/cargo-cyclonedx cyclonedx --quiet \
+	--format json --spec-version 1.5 --describe binaries --no-build-deps --target $(1) && \
+	sed 's|path+file://$(CURDIR)[^"]*|envoy-cors@$(VERSION)|' $(2).cdx.json > $(RELEASE)/$(3).cdx.json && rm -- *.cdx.json
 
 test: check dependencies unit manifests envoy test-versions ## Everything that CI checks, but for docker compose
 
@@ -60,6 +80,9 @@ test-versions: wasm ## The requests of `make run` against every supported Envoy
 		echo "Envoy $$version:"; \
 		python3 envoy/run.py "$$envoy" --once || exit; \
 	done
+
+test-dist: dist ## What is in a release
+	python3 tests/dist.py $(RELEASE)
 
 compose-test: wasm ## All cases against Envoy in docker compose
 	tests/compose/test env ENVOY_CORS_COMPOSE=1 cargo test --locked --test envoy
