@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bootstrap;
+mod capabilities;
 mod client;
 mod connection;
 mod counters;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     trials.extend(reload::trials());
     trials.push(rollout::trial());
     trials.extend(shared_vm::trials());
+    trials.extend(capabilities::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

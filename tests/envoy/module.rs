@@ -85,7 +85,7 @@ fn same(expected: &[&str], actual: &[String]) -> std::result::Result<(), Failed>
 /// What the tests ask of the filter's file. Names are sorted.
 pub struct Module {
     size: usize,
-    exports: Vec<String>,
+    pub exports: Vec<String>,
     imports: Vec<String>,
     /// What stands in its memory from the start, by address.
     data: Vec<(usize, Vec<u8>)>,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
 
 use crate::client::{self, Protocol, Response, Result};
 use crate::process::Envoy;
@@ -11,12 +12,22 @@ use crate::table::{self, Answer, Case, Group, Runner, Source};
 use crate::{bootstrap, upstream};
 
 /// An Envoy with a listener for each group of a table, or two.
-pub struct Table(Envoy);
+pub struct Table(pub Envoy);
 
 impl Table {
     pub fn start(groups: &[Group], workers: u32) -> Result<Self> {
-        let upstream = upstream::start(replies(groups))?;
-        Ok(Self(Envoy::start(bootstrap::of_groups(groups, upstream), workers)?))
+        Self::changed(groups, workers, |_| ())
+    }
+
+    /// With a bootstrap that `change` has changed.
+    pub fn changed(
+        groups: &[Group],
+        workers: u32,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Self> {
+        let mut config = bootstrap::of_groups(groups, upstream::start(replies(groups))?);
+        change(&mut config);
+        Ok(Self(Envoy::start(config, workers)?))
     }
 
     pub fn port(&self, group: usize, case: &Case) -> u16 {
