@@ -245,24 +245,27 @@ pub enum Browser {
     WebKit,
 }
 
-/// How many seconds a browser remembers the answer to a preflight. 5 if there
-/// is no ACMA; at most two hours in Chromium, a day in Firefox, ten minutes in
-/// WebKit. The standard lets a value that is no number count as missing; only
-/// WebKit does.
+/// How many seconds a browser remembers the answer to a preflight: 5 if ACMA is
+/// missing; at most two hours in Chromium, a day in Firefox, ten minutes in
+/// WebKit. A value that is no number counts as missing, as in the standard; in
+/// Firefox it counts as 0. Below 0 is 0 in all of them.
 #[must_use]
 pub fn max_age(response: &Response, browser: Browser) -> u32 {
     const DEFAULT: u32 = 5;
-    let Some(value) = response.get(response::MAX_AGE) else { return DEFAULT };
-    let (limit, otherwise) = match browser {
-        Browser::Chromium => (7_200, 0),
-        Browser::Firefox => (86_400, if value.is_empty() { DEFAULT } else { 0 }),
-        Browser::WebKit => (600, if value.starts_with(b"-") { 0 } else { DEFAULT }),
+    let value = response.get(response::MAX_AGE).filter(|value| !value.is_empty());
+    let Some(value) = value.map(|value| String::from_utf8_lossy(&value).into_owned()) else {
+        return DEFAULT;
     };
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return otherwise;
-    }
-    let seconds = std::str::from_utf8(&value).ok().and_then(|digits| digits.parse().ok());
-    seconds.map_or(limit, |seconds: u32| seconds.min(limit))
+    let (limit, seconds) = match browser {
+        Browser::Chromium => (7_200, value.parse::<i64>().ok()),
+        Browser::WebKit => (600, value.parse().ok()),
+        Browser::Firefox if value.bytes().all(|b| b.is_ascii_digit()) => {
+            (86_400, Some(value.parse().unwrap_or(i64::MAX)))
+        }
+        Browser::Firefox => (86_400, Some(0)),
+    };
+    let seconds = seconds.map(|seconds| seconds.clamp(0, limit));
+    seconds.and_then(|seconds| seconds.try_into().ok()).unwrap_or(DEFAULT)
 }
 
 #[cfg(test)]
@@ -552,11 +555,14 @@ mod tests {
             (&["601"], [601, 601, 600]),
             (&["7201"], [7200, 7201, 600]),
             (&["86401"], [7200, 86400, 600]),
-            (&["99999999999999999999"], [7200, 86400, 600]),
+            (&["99999999999999999999"], [5, 86400, 5]),
+            (&["060"], [60, 60, 60]),
             (&["-1"], [0, 0, 0]),
-            (&["1h"], [0, 0, 5]),
-            (&[""], [0, 5, 5]),
-            (&["60", "60"], [0, 0, 5]),
+            (&["+60"], [60, 0, 60]),
+            (&["1h"], [5, 0, 5]),
+            (&["1.5"], [5, 0, 5]),
+            (&[""], [5, 5, 5]),
+            (&["60", "60"], [5, 0, 5]),
         ] {
             let lines: Vec<_> = values.iter().map(|v| ("access-control-max-age", *v)).collect();
             let response = response(204, &lines);
