@@ -6,11 +6,11 @@ OLDEST := 1.36.4
 SUPPORTED := $(NEWEST) 1.39.3 1.37.0 $(OLDEST)
 # What is shipped neither tells where it was built nor depends on it.
 REMAP := --config 'build.rustflags=["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]'
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-HOST := $(shell rustc -vV | sed -n 's/^host: //p')
-RELEASE := dist/envoy-cors-$(VERSION)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+RELEASE = dist/envoy-cors-$(VERSION)
 
-.PHONY: help run build wasm command dist test check dependencies advisories unit manifests envoy test-versions test-dist compose-test bench clean
+.PHONY: help run build wasm command dist test check dependencies advisories unit manifests workflows envoy test-versions test-dist compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ sbom = @SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) target/tools/bin/cargo-cyc
 	--format json --spec-version 1.5 --describe binaries --no-build-deps --target $(1) && \
 	sed 's|path+file://$(CURDIR)[^"]*|envoy-cors@$(VERSION)|' $(2).cdx.json > $(RELEASE)/$(3).cdx.json && rm -- *.cdx.json
 
-test: check dependencies unit manifests envoy test-versions ## Everything that CI checks, but for docker compose
+test: check dependencies unit manifests workflows envoy test-versions ## Everything that CI checks, but for docker compose
 
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
@@ -65,7 +65,11 @@ unit: ## The tests that need no Envoy
 	cargo test --locked
 
 manifests: ## The Kubernetes manifests against the types of their resources
-	tests/manifests/test
+	tests/node/test manifests
+
+workflows: ## The workflows of .github: whether GitHub runs them, and whether they are safe
+	tests/node/test workflows
+	"$$(tests/install-wheels zizmor)/bin/zizmor" --offline --quiet --strict-collection --persona=pedantic .github
 
 envoy: wasm ## All cases against the newest and the oldest supported Envoy
 	@for version in $(NEWEST) $(OLDEST); do \
@@ -93,4 +97,4 @@ bench: wasm ## What the filter costs, against Envoy's own and a do-nothing one: 
 
 clean: ## Remove what was built and fetched
 	cargo clean
-	rm -rf dist tests/manifests/node_modules
+	rm -rf dist tests/node/node_modules

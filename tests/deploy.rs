@@ -1,5 +1,5 @@
 //! What the README says about deploying: the supported versions, and the Kubernetes manifests with the policies in them.
-//! `tests/manifests` holds the manifests against the types of their resources.
+//! `tests/node` holds the manifests against the types of their resources.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
