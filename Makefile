@@ -45,7 +45,7 @@ sbom = @SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) target/tools/bin/cargo-cyc
 	--format json --spec-version 1.5 --describe binaries --no-build-deps --target $(1) && \
 	sed 's|path+file://$(CURDIR)[^"]*|envoy-cors@$(VERSION)|' $(2).cdx.json > $(RELEASE)/$(3).cdx.json && rm -- *.cdx.json
 
-test: check dependencies unit manifests workflows envoy test-versions ## Everything that CI checks, but for docker compose
+test: check dependencies unit manifests workflows envoy test-versions ## Everything that CI checks, but for a release and docker compose
 
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
