@@ -71,9 +71,9 @@ impl Policy {
     }
 
     /// The policy of a request whose path no policy can be trusted with: it
-    /// grants nothing, and has every field at its default.
-    pub(crate) fn granting_nobody(index: usize) -> Self {
-        Self { index, name: DEFAULT_NAME.into(), ..Self::default() }
+    /// grants nothing, and has every other field at its default.
+    pub(crate) fn granting_nobody(index: usize, mode: Mode) -> Self {
+        Self { index, mode, name: DEFAULT_NAME.into(), ..Self::default() }
     }
 
     /// Whether a preflight for this method succeeds

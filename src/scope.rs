@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
-use crate::config::{Config, List, PolicyConfig, ScopeConfig, Settings};
+use crate::config::{Config, List, Mode, PolicyConfig, ScopeConfig, Settings};
 use crate::diagnostic::{Diagnostic, Diagnostics, InvalidHost, InvalidPathPrefix, Problem};
 use crate::header::request;
 use crate::origin::{self, Malformed, domains_above};
@@ -21,7 +21,7 @@ pub struct Policies {
     below: HashMap<Box<str>, Rules>,
     /// The rules for every host, the policy `default` among them.
     anywhere: Rules,
-    granting_nobody: Rc<Policy>,
+    granting_nobody: [Rc<Policy>; 2],
 }
 
 /// The policies of one host, longest path prefix first.
@@ -74,7 +74,7 @@ impl Policies {
             hosts: HashMap::new(),
             below: HashMap::new(),
             anywhere: Rules::new(),
-            granting_nobody: Rc::default(),
+            granting_nobody: Default::default(),
         };
         let mut names: HashMap<String, String> = HashMap::new();
         for policy in config.policies {
@@ -88,7 +88,9 @@ impl Policies {
             }
             None => {}
         }
-        all.granting_nobody = Rc::new(Policy::granting_nobody(all.policies.len()));
+        let next = all.policies.len();
+        all.granting_nobody = [(next, Mode::Enforce), (next + 1, Mode::Shadow)]
+            .map(|(index, mode)| Rc::new(Policy::granting_nobody(index, mode)));
         for rules in all.hosts.values_mut().chain(all.below.values_mut()).chain([&mut all.anywhere])
         {
             rules.sort_unstable_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
@@ -114,10 +116,10 @@ impl Policies {
     }
 
     /// All policies that decisions can be of: behind those of the configuration
-    /// stands the one that grants nobody anything, for requests whose path
-    /// cannot be trusted and that no policy would match otherwise.
+    /// stand two that grant nobody anything, one for each mode, for requests
+    /// whose path cannot be trusted and that no policy would match otherwise.
     pub fn deciding(&self) -> impl Iterator<Item = &Policy> {
-        self.iter().chain([&*self.granting_nobody])
+        self.iter().chain(self.granting_nobody.iter().map(|policy| &**policy))
     }
 
     fn compile_one(&mut self, policy: PolicyConfig<'_>, problems: &mut Diagnostics) -> Rc<Policy> {
@@ -200,7 +202,14 @@ impl Policies {
             .flatten()
             .find(|rule| rule.prefix.is_empty() || (!ambiguous && covers(&rule.prefix, path)))
             .map(|rule| &rule.policy);
-        let policy = if ambiguous { policy.or(Some(&self.granting_nobody)) } else { policy };
+        let policy = if ambiguous {
+            let [enforced, shadow] = &self.granting_nobody;
+            // Policies that touch nothing do not make another touch something.
+            let in_shadow = || tiers().flatten().all(|rule| rule.policy.mode() == Mode::Shadow);
+            policy.or_else(|| Some(if in_shadow() { shadow } else { enforced }))
+        } else {
+            policy
+        };
         policy.map(|policy| Scoped { policy: Rc::clone(policy), ambiguous })
     }
 }
