@@ -30,6 +30,7 @@ mod shared_vm;
 mod table;
 mod transparent;
 mod upstream;
+mod wire;
 
 use std::process::ExitCode;
 
