@@ -13,6 +13,7 @@ mod cli {
     pub mod input;
     pub mod lint;
     pub mod report;
+    pub mod sarif;
     pub mod tree;
 }
 
@@ -22,7 +23,7 @@ mod cli {
 /// Exit status: 0 if nothing is wrong, 1 if something was found, 2 if the
 /// arguments are wrong or a file cannot be read.
 #[derive(Parser)]
-#[command(version, long_version = LONG_VERSION)]
+#[command(version, long_version = LONG_VERSION, after_long_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -34,6 +35,14 @@ struct Arguments {
 /// The public suffix list that `lint` asks is as old as the crate that holds it.
 const LONG_VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), "\npublic suffix list: 2026-11-05 (psl 2.1.247)");
+
+const EXAMPLES: &str = "\
+Examples:
+  envoy-cors lint cors.yaml
+  envoy-cors lint --environment production plugin.yaml
+  kubectl get wasmplugins -A -o yaml | envoy-cors lint -
+  curl -s http://localhost:9901/config_dump | envoy-cors lint -
+  envoy-cors explain --rule filter-before-cors";
 
 #[derive(Subcommand)]
 enum Command {
@@ -65,8 +74,12 @@ enum Command {
     },
     /// Print the manual page, in troff
     ///
-    /// As in `envoy-cors man > /usr/local/share/man/man1/envoy-cors.1`.
-    Man,
+    /// As in `envoy-cors man > /usr/local/share/man/man1/envoy-cors.1`, and
+    /// `envoy-cors man lint` for the page envoy-cors-lint.1.
+    Man {
+        /// The command whose page it is; without, the page of all
+        command: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -81,7 +94,7 @@ fn main() -> ExitCode {
         Command::Lint(arguments) => cli::lint::run(&arguments),
         Command::Explain(arguments) => cli::explain::run(&arguments),
         Command::Completions { shell } => complete(shell),
-        Command::Man => manual(),
+        Command::Man { command } => manual(command.as_deref()),
     };
     match done {
         Ok(code) => code,
@@ -101,8 +114,15 @@ fn complete(shell: Shell) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One page for all commands.
-fn manual() -> io::Result<ExitCode> {
-    clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout())?;
+fn manual(command: Option<&str>) -> io::Result<ExitCode> {
+    let mut all = Arguments::command();
+    all.build();
+    let page = match command {
+        None => &all,
+        Some(name) => all.find_subcommand(name).ok_or_else(|| {
+            io::Error::other(format!("there is no command {name:?}; `envoy-cors help` lists them"))
+        })?,
+    };
+    clap_mangen::Man::new(page.clone()).render(&mut io::stdout())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -24,8 +24,9 @@ use smell::Smell;
 
 use super::document::{Configuration, Document, Kind, VmEnvironment};
 use super::input;
-use super::report::{self, Findings, Severity};
-use super::tree::{Span, SyntaxError};
+use super::report::{self, Findings, Severity, write_list};
+use super::sarif;
+use super::tree::{Content, Node, Span, SyntaxError};
 
 /// What to check, and how to say it.
 #[derive(clap::Args)]
@@ -51,6 +52,8 @@ enum Format {
     Text,
     /// For programs
     Json,
+    /// For code hosts: SARIF 2.1.0
+    Sarif,
 }
 
 pub fn known_rule(id: &str) -> Result<String, String> {
@@ -143,7 +146,10 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let mut stdout = anstream::stdout().lock();
     match arguments.format {
         Format::Text => write_text(&checked, &mut stdout)?,
-        Format::Json => writeln!(stdout, "{:#}", to_json(&checked))?,
+        Format::Json => write_json(&checked, &mut stdout)?,
+        Format::Sarif => {
+            sarif::write(checked.iter().map(Checked::findings), !unreadable, &mut stdout)?;
+        }
     }
     stdout.flush()?;
     let findings = || checked.iter().flat_map(|file| &file.findings);
@@ -207,6 +213,10 @@ impl Arguments {
     fn check_fields(&self, configuration: &Configuration<'_>) -> Vec<Finding> {
         let mut problems = Diagnostics::default();
         let mut smells = Smells { configuration, findings: Vec::new() };
+        if configuration.tree().is_some_and(is_too_large) {
+            smells.add("", None, &Smell::TooLarge);
+            return smells.findings;
+        }
         if let Some(config) = configuration.read(&mut problems) {
             let environment = self.environment_of(configuration, &config);
             for policy in config.policies.iter().chain(&config.default) {
@@ -250,6 +260,30 @@ impl Arguments {
     }
 }
 
+/// Whether it would take long to compare each value with each: more than 20,000
+/// fields, names and hosts, or more than 250,000 with the origins.
+fn is_too_large(tree: &Node) -> bool {
+    let mut all = 0;
+    tree.walk(&mut |_| all += 1);
+    all > 250_000 || size(tree, false) > 20_000
+}
+
+/// How many values there are, without the origins in lists.
+fn size(node: &Node, in_origins: bool) -> usize {
+    match &node.content {
+        Content::List(elements) if !in_origins => {
+            elements.iter().map(|node| size(node, false)).sum::<usize>() + 1
+        }
+        Content::Map(entries) => {
+            let is_origins = |key: &str| matches!(key, "allowOrigins" | "allow_origins");
+            let sizes =
+                entries.iter().map(|(key, node)| size(node, in_origins || is_origins(&key.text)));
+            sizes.sum::<usize>() + 1
+        }
+        _ => 1,
+    }
+}
+
 fn syntax(document: &Document, error: SyntaxError) -> Finding {
     let format = if document.name.ends_with(".json") { "JSON" } else { "YAML" };
     let templated = document.text.contains("{{");
@@ -258,17 +292,37 @@ fn syntax(document: &Document, error: SyntaxError) -> Finding {
     Finding { refused: true, ..Finding::plain(error.at..end, &smell) }
 }
 
-fn write_text(checked: &[Checked], to: &mut impl Write) -> io::Result<()> {
-    for Checked { name, text, findings, .. } in checked {
-        Findings { name, text, findings }.write_text(to)?;
+impl Checked {
+    fn findings(&self) -> Findings<'_> {
+        Findings { name: &self.name, text: &self.text, findings: &self.findings }
     }
-    let configurations = checked.iter().map(|file| file.configurations).sum();
-    let checked_what = format!(
-        "{} in {}",
-        count(configurations, "policy", "policies"),
-        count(checked.len(), "file", "files")
-    );
-    writeln!(to, "checked {checked_what}: {}", summary(checked))
+}
+
+fn write_text(checked: &[Checked], to: &mut impl Write) -> io::Result<()> {
+    for file in checked {
+        file.findings().write_text(to)?;
+    }
+    if checked.is_empty() {
+        return Ok(());
+    }
+    let policies = checked.iter().map(|file| file.configurations).sum();
+    let policies = count(policies, "policy", "policies");
+    let files = count(checked.len(), "file", "files");
+    writeln!(to, "checked {policies} in {files}: {}", summary(checked))
+}
+
+fn write_json(checked: &[Checked], to: &mut impl Write) -> io::Result<()> {
+    let files = checked.iter().map(|file| {
+        json!({ "file": file.name, "policies": file.configurations, "allowed": file.allowed })
+    });
+    let findings = checked
+        .iter()
+        .flat_map(|file| file.findings().placed().map(|placed| placed.json(&file.name)));
+    write!(to, "{{\"files\": ")?;
+    write_list(files, to)?;
+    write!(to, ",\n\"findings\": ")?;
+    write_list(findings, to)?;
+    writeln!(to, "}}")
 }
 
 fn summary(checked: &[Checked]) -> String {
@@ -289,14 +343,4 @@ fn summary(checked: &[Checked]) -> String {
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
-}
-
-fn to_json(checked: &[Checked]) -> serde_json::Value {
-    let findings = checked
-        .iter()
-        .flat_map(|Checked { name, text, findings, .. }| Findings { name, text, findings }.json());
-    let files = checked.iter().map(|file| {
-        json!({ "file": file.name, "policies": file.configurations, "allowed": file.allowed })
-    });
-    json!({ "findings": findings.collect::<Vec<_>>(), "files": files.collect::<Vec<_>>() })
 }

@@ -70,29 +70,41 @@ pub struct Placed<'r> {
     within: Span,
 }
 
+/// Writes values as a list, one a line, without holding more than one.
+///
+/// # Errors
+///
+/// What the writer says.
+pub fn write_list(values: impl Iterator<Item = Value>, to: &mut impl Write) -> io::Result<()> {
+    write!(to, "[")?;
+    for (index, value) in values.enumerate() {
+        write!(to, "{}\n{value}", if index == 0 { "" } else { "," })?;
+    }
+    write!(to, "]")
+}
+
 /// Longest line that is shown.
 const LONGEST_SHOWN: usize = 4096;
 
 impl<'r> Findings<'r> {
     /// The findings with their positions. Costs one walk over the text, however
     /// many there are.
-    pub fn placed(&self) -> impl Iterator<Item = Placed<'r>> {
+    pub fn placed(&self) -> impl Iterator<Item = Placed<'r>> + use<'r> {
         let text = self.text;
-        let (mut line, mut line_start, mut counted, mut column) = (1, 0, 0, 1);
+        let (mut line, mut span, mut counted, mut column) = (1, line_at(text, 0), 0, 1);
         self.findings.iter().map(move |finding| {
             let start = floor(text, finding.span.start);
-            while let Some(length) = text.get(line_start..start).and_then(|line| line.find('\n')) {
-                (line, line_start) = (line + 1, line_start + length + 1);
-                (counted, column) = (line_start, 1);
+            while start > span.end && span.end < text.len() {
+                (line, span) = (line + 1, line_at(text, span.end + 1));
+                (counted, column) = (span.start, 1);
             }
             column += characters(text, &(counted..start));
             counted = start;
-            let rest = text.get(line_start..).unwrap_or_default();
-            let shown = rest.lines().next().unwrap_or_default();
             // What goes on in the next line is shown as far as this one.
-            let end = floor(text, finding.span.end).min(line_start + shown.len()).max(start);
+            let end = floor(text, finding.span.end).min(span.end).max(start);
             let end_column = column + characters(text, &(start..end));
-            let within = start - line_start..end - line_start;
+            let within = start - span.start..end - span.start;
+            let shown = text.get(span.clone()).unwrap_or_default();
             Placed { finding, line, column, end_column, shown, within }
         })
     }
@@ -105,28 +117,25 @@ impl<'r> Findings<'r> {
     pub fn write_text(&self, to: &mut impl Write) -> io::Result<()> {
         self.placed().try_for_each(|placed| writeln!(to, "{}\n", placed.rendered(self.name)))
     }
-
-    /// The findings as a list of objects.
-    pub fn json(&self) -> Vec<Value> {
-        self.placed()
-            .map(|Placed { finding, line, column, end_column, .. }| {
-                json!({
-                    "rule": finding.rule,
-                    "severity": finding.severity.name(),
-                    "file": self.name,
-                    "line": line,
-                    "column": column,
-                    "endColumn": end_column,
-                    "field": finding.at,
-                    "message": finding.message,
-                    "remedy": finding.remedy,
-                })
-            })
-            .collect()
-    }
 }
 
 impl Placed<'_> {
+    /// The finding as an object; `file` is the name of its file.
+    pub fn json(&self, file: &str) -> Value {
+        let finding = self.finding;
+        json!({
+            "rule": finding.rule,
+            "severity": finding.severity.name(),
+            "file": file,
+            "line": self.line,
+            "column": self.column,
+            "endColumn": self.end_column,
+            "field": finding.at,
+            "message": finding.message,
+            "remedy": finding.remedy,
+        })
+    }
+
     fn rendered(&self, name: &str) -> String {
         let finding = self.finding;
         let level = match finding.severity {
@@ -139,13 +148,20 @@ impl Placed<'_> {
             title.element(Origin::path(name).line(self.line).char_column(self.column))
         } else {
             let caret = AnnotationKind::Primary.span(self.within.clone());
-            let line = Snippet::source(self.shown).line_start(self.line).path(name);
+            let shown = self.shown.trim_end_matches('\r');
+            let line = Snippet::source(shown).line_start(self.line).path(name);
             title.element(line.annotation(caret))
         };
         let remedy = Some(finding.remedy.as_str()).filter(|remedy| !remedy.is_empty());
         let group = group.elements(remedy.map(|remedy| Level::HELP.message(remedy)));
         Renderer::styled().render(&[group])
     }
+}
+
+/// The line that begins at a byte, without its line feed.
+fn line_at(text: &str, start: usize) -> Span {
+    let rest = text.get(start..).unwrap_or_default();
+    start..start + rest.find('\n').unwrap_or(rest.len())
 }
 
 fn characters(text: &str, span: &Span) -> usize {

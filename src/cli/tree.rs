@@ -74,11 +74,16 @@ pub fn documents(text: &str) -> Result<Vec<Node>, SyntaxError> {
             max_nodes: MAX_NODES,
             max_events: 2 * MAX_NODES,
             max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_documents: MAX_NODES,
+            // A list may well be used a hundred times.
+            enforce_alias_anchor_ratio: false,
         },
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         let place = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        SyntaxError::new(text, place, &error.without_snippet().to_string())
+        let message = error.without_snippet().to_string();
+        SyntaxError::new(text, place, &message)
     })
 }
 
@@ -103,9 +108,25 @@ impl SyntaxError {
         let line = text.get(before..).unwrap_or_default().lines().next().unwrap_or_default();
         let within = line.char_indices().nth(index(column)).map_or(line.len(), |(at, _)| at);
         // The parsers end their messages with the place.
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        let message = beyond(message).unwrap_or(message).to_owned();
         Self { at: before + within, message }
     }
+}
+
+/// Which bound a text is beyond, in place of the parsers' own words for it.
+fn beyond(message: &str) -> Option<&'static str> {
+    let budget = message.strip_prefix("budget breached: ");
+    Some(match budget {
+        None if message != "recursion limit exceeded" => return None,
+        Some(nodes) if nodes.starts_with("Nodes") || nodes.starts_with("Events") => {
+            "there are more than two million values, aliases included"
+        }
+        Some(other) if !other.starts_with("Depth") => {
+            "there are more or larger aliases than in any configuration"
+        }
+        _ => "too many levels stand in each other",
+    })
 }
 
 impl Node {
@@ -121,10 +142,10 @@ impl Node {
 
     /// A field with its key.
     pub fn entry(&self, name: &str) -> Option<(&Key, &Self)> {
-        let snake = || snake_case(name);
+        let snake = snake_case(name);
         self.entries()
             .iter()
-            .find(|(key, _)| key.text == name || key.text == snake())
+            .find(|(key, _)| key.text == name || key.text == snake)
             .map(|(key, value)| (key, value))
     }
 
@@ -178,16 +199,16 @@ impl Node {
             return Some((None, self.elements().get(index.parse::<usize>().ok()?)?, rest));
         }
         let ends = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
-        let fitting = self.entries().iter().filter_map(|(key, value)| {
-            let written = path.strip_prefix(key.text.as_str()).filter(|rest| ends(rest));
-            // A path that the core made up is in camelCase.
-            let rest = written.or_else(|| {
-                let name = path.split(['.', '[']).next()?;
-                (snake_case(name) == key.text).then(|| path.strip_prefix(name)).flatten()
-            });
-            Some((Some(key), value, rest?))
+        let name = path.split(['.', '[']).next().unwrap_or_default();
+        let entry = self.entries().iter().filter_map(|(key, value)| {
+            let rest = path.strip_prefix(key.text.as_str()).filter(|rest| ends(rest))?;
+            Some((Some(key), value, rest))
         });
-        fitting.min_by_key(|(_, _, rest)| rest.len())
+        entry.min_by_key(|(_, _, rest)| rest.len()).or_else(|| {
+            // A path that the core made up is in camelCase.
+            let (key, value) = self.entry(name)?;
+            Some((Some(key), value, path.strip_prefix(name)?))
+        })
     }
 
     /// Calls `visit` with every node, this one first.

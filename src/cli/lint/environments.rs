@@ -1,6 +1,6 @@
 //! Lists of origins per environment, compared with each other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use envoy_cors::config::{List, OriginsConfig, PolicyConfig};
 use envoy_cors::origin;
@@ -101,27 +101,31 @@ fn named_like_another(
     others: &[&Environment<'_>],
     smells: &mut Smells<'_>,
 ) {
+    let names = names_of(others.iter().map(|other| other.name));
     for (index, text) in &production.list.items {
         let Ok(OriginPattern::Tuple { host, .. }) = OriginPattern::parse(text) else { continue };
-        let host = host.domain();
-        // These have a rule of their own.
-        if origin::is_loopback(host) {
-            continue;
-        }
-        if let Some(other) = others.iter().find(|other| is_named_like(host, other.name)) {
-            let smell = Smell::OtherEnvironmentInProduction { other: other.name.to_owned() };
+        // Loopback has a rule of its own.
+        let host = Some(host.domain()).filter(|host| !origin::is_loopback(host));
+        let other = host.and_then(|host| words(host).find_map(|word| names.get(word)));
+        if let Some(other) = other {
+            let smell = Smell::OtherEnvironmentInProduction { other: (*other).to_owned() };
             smells.add(&production.list.path(*index), Some(text), &smell);
         }
     }
 }
 
-/// Whether a word of a host is the name of an environment, or means the same.
-fn is_named_like(host: &str, environment: &str) -> bool {
-    let name = environment.to_ascii_lowercase();
-    words(host).any(|word| {
-        let mut synonyms = SYNONYMS.iter().filter(|group| group.contains(&word));
-        word == name || synonyms.any(|group| words(&name).any(|word| group.contains(&word)))
-    })
+/// The words that hosts of some environments are named by, each with one of them.
+fn names_of<'n>(environments: impl Iterator<Item = &'n str>) -> HashMap<String, &'n str> {
+    let mut names = HashMap::new();
+    for environment in environments {
+        let name = environment.to_ascii_lowercase();
+        let meant = SYNONYMS.iter().filter(|group| words(&name).any(|word| group.contains(&word)));
+        for word in meant.copied().flatten() {
+            names.entry((*word).to_owned()).or_insert(environment);
+        }
+        names.entry(name).or_insert(environment);
+    }
+    names
 }
 
 fn wider(production: &Environment<'_>, others: &[&Environment<'_>], smells: &mut Smells<'_>) {
@@ -173,14 +177,16 @@ mod tests {
             ("app.dev.example.com", "Development"),
             ("blue.example.com", "blue"),
         ] {
-            assert!(is_named_like(host, environment), "{host} {environment}");
+            let names = names_of([environment].into_iter());
+            assert!(words(host).any(|word| names.contains_key(word)), "{host} {environment}");
         }
         for (host, environment) in [
             ("app.example.com", "staging"),
             ("devices.example.com", "dev"),
             ("qa.example.com", "dev"),
         ] {
-            assert!(!is_named_like(host, environment), "{host} {environment}");
+            let names = names_of([environment].into_iter());
+            assert!(!words(host).any(|word| names.contains_key(word)), "{host} {environment}");
         }
     }
 }

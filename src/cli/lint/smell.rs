@@ -13,6 +13,9 @@ pub enum Smell {
     /// A text that is neither YAML nor JSON, with the parser's words.
     Syntax { format: &'static str, message: String, templated: bool },
 
+    /// More values than are compared with each other.
+    TooLarge,
+
     /// A wildcard on a public suffix with credentials.
     PublicSuffixWithCredentials { suffix: String },
     /// A wildcard on a public suffix without credentials.
@@ -77,7 +80,7 @@ impl Smell {
     pub fn rule(&self) -> &'static str {
         match self {
             Self::NoPolicy => rules::NO_POLICY,
-            Self::Syntax { .. } => rules::SYNTAX,
+            Self::Syntax { .. } | Self::TooLarge => rules::SYNTAX,
             Self::PublicSuffixWithCredentials { .. } => rules::PUBLIC_SUFFIX_WITH_CREDENTIALS,
             Self::PublicSuffix { .. } => rules::PUBLIC_SUFFIX,
             Self::InvalidALabel => rules::INVALID_A_LABEL,
@@ -122,6 +125,10 @@ impl Smell {
                 };
                 return (format!("not valid {format}: {message}"), remedy.to_owned());
             }
+            Self::TooLarge => (
+                "there are more than 20,000 fields, names and hosts, or more than 250,000 origins, so nothing of it was checked",
+                "divide it",
+            ),
             Self::PublicSuffixWithCredentials { suffix } => {
                 return (
                     format!(
