@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use envoy_cors::allowlist::Allowlist;
+use envoy_cors::browser::{
+    self, Credentials, Denial, Failure, Mode, Readable, Request, Response, ResponseType,
+};
+use envoy_cors::origin::Origin;
 use envoy_cors::pattern::OriginPattern;
-use envoy_cors::{Decision, Edit, Policies, decide};
+use envoy_cors::{Decision, Edit, Outcome, Policies, decide};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -196,6 +200,107 @@ impl Grant {
     }
 }
 
+/// A policy, and what a page asks of `https://api.example.com`, or of its own
+/// server. The policy allows most of these pages.
+fn policy_and_request() -> impl Strategy<Value = (Value, Request)> {
+    let header = (
+        prop_oneof![3 => Just("X-A"), 3 => Just("Authorization"), 3 => Just("content-type"), 1 => Just("x-b")],
+        prop_oneof![Just("text/plain"), Just("application/json")],
+    );
+    let headers = vec(header, 0..3).prop_map(|headers| -> Vec<_> {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
+        headers.into_iter().map(owned).collect()
+    });
+    let credentials = prop_oneof![
+        Just(Credentials::Omit),
+        Just(Credentials::SameOrigin),
+        Just(Credentials::Include)
+    ];
+    let method = prop_oneof![Just("GET"), Just("put"), Just("PATCH"), Just("post"), Just("*")];
+    let own = prop::bool::weighted(0.1);
+    let page = (any::<prop::sample::Index>(), prop::bool::weighted(0.2), origin());
+    (policy(), page, own, method, headers, credentials).prop_map(
+        |(policy, (index, other, origin), own, method, headers, credentials)| {
+            let patterns = policy["allowOrigins"].as_array().unwrap();
+            let allowed = patterns.get(index.index(patterns.len().max(1)));
+            let allowed = allowed.map_or("*", |pattern| pattern.as_str().unwrap());
+            let allowed = allowed.replace("*.", "a.b.").replace(":*", ":8080");
+            let page = if other || allowed == "*" { origin } else { allowed };
+            let page = if Origin::parse(&page).is_ok() { page } else { "null".to_owned() };
+            let own = own && page != "null";
+            let target = if own { page.clone() } else { "https://api.example.com".into() };
+            let method = method.to_owned();
+            (policy, Request { page, target, method, headers, mode: Mode::Cors, credentials })
+        },
+    )
+}
+
+/// A gateway with these policies, in front of a server that knows no CORS.
+fn ask(
+    policies: &Policies,
+    target: &str,
+    method: &str,
+    lines: &[(&str, String)],
+) -> (Option<Outcome>, Response) {
+    let (scheme, authority) = target.split_once("://").unwrap();
+    let pseudo =
+        [(":method", method), (":scheme", scheme), (":authority", authority), (":path", "/")];
+    let header = |name: &str| {
+        let lines = lines.iter().map(|(name, value)| (*name, value.as_str()));
+        pseudo.into_iter().chain(lines).find(|(other, _)| *other == name).map(|(_, v)| v.into())
+    };
+    let upstream = vec![("X-A".to_owned(), b"1".to_vec()), ("etag".to_owned(), b"1".to_vec())];
+    let mut response = Response { status: 200, headers: upstream };
+    let Some(decision) = decide(policies, header) else { return (None, response) };
+    if let Some(reply) = decision.reply() {
+        let line = |(name, value): &(&str, std::borrow::Cow<'_, [u8]>)| {
+            ((*name).to_owned(), value.to_vec())
+        };
+        response.status = reply.status.try_into().unwrap();
+        response.headers = reply.headers.iter().map(line).collect();
+    } else {
+        for edit in decision.edits(|_| None) {
+            if let Edit::Set(name, value) | Edit::Append(name, value) = edit {
+                response.headers.push((name.to_owned(), value.to_vec()));
+            }
+        }
+    }
+    (Some(decision.outcome()), response)
+}
+
+/// Where a policy, by its text, refuses a request of another origin.
+fn refusal(policy: &Value, request: &Request) -> Option<&'static str> {
+    let listed = |field: &str, name: &str| {
+        policy[field].as_array().unwrap().iter().any(|listed| listed == name)
+    };
+    let credentials = policy["allowCredentials"] == true;
+    let any = listed("allowOrigins", "*");
+    let patterns = policy["allowOrigins"].as_array().unwrap().iter();
+    let matched = patterns
+        .map(|pattern| pattern.as_str().unwrap())
+        .any(|pattern| pattern != "*" && matches(pattern, &request.page));
+    if policy["mode"] == "shadow" || !(any || matched) {
+        return Some("origin");
+    }
+    if request.credentials == Credentials::Include && !credentials {
+        return Some("credentials");
+    }
+    let method = request.sent_method();
+    if browser::preflight_for(request).is_some()
+        && !matches!(method, "GET" | "HEAD" | "POST")
+        && !listed("allowMethods", method)
+        && !listed("allowMethods", "*")
+    {
+        return Some("method");
+    }
+    let names = browser::preflight_for(request).map(|preflight| preflight.headers);
+    let allowed = |name: &String| {
+        listed("allowHeaders", name)
+            || (listed("allowHeaders", "*") && (credentials || name != "authorization"))
+    };
+    (!names.unwrap_or_default().iter().all(allowed)).then_some("header")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -268,6 +373,52 @@ proptest! {
                 prop_assert!(origin.iter().all(u8::is_ascii_graphic));
             }
             None => prop_assert_eq!(grant.credentials, None),
+        }
+    }
+
+    #[test]
+    fn a_browser_sees_what_the_policy_grants((policy, request) in policy_and_request()) {
+        let (policies, _) = Policies::from_json(policy.to_string().as_bytes(), None);
+        let policies = policies.unwrap();
+        let refusal = if request.is_cors() { refusal(&policy, &request) } else { None };
+
+        let mut failure = None;
+        let mut outcome = None;
+        if let Some(preflight) = browser::preflight_for(&request) {
+            let (decided, answer) = ask(&policies, &request.target, "OPTIONS", &preflight.lines());
+            outcome = decided;
+            failure = browser::check_preflight(&request, &answer).err();
+        }
+        let origin = request.origin_header().map(|origin| ("origin", origin.to_owned()));
+        let (_, response) = ask(&policies, &request.target, request.sent_method(), origin.as_slice());
+        let readable = browser::check(&request, &response);
+        if failure.is_none() {
+            failure = readable.as_ref().err().cloned();
+        }
+        let named = failure.as_ref().map(|failure| match failure {
+            Failure::Preflight(Denial::NoAllowOrigin) | Failure::Response(Denial::NoAllowOrigin) => "origin",
+            Failure::Preflight(_) | Failure::Response(_) => "credentials",
+            Failure::Method { .. } => "method",
+            Failure::Header { .. } => "header",
+            other => panic!("{other}"),
+        });
+        prop_assert_eq!(named, refusal, "{:?}", failure);
+
+        // The filter counts the step that the browser names; it cannot know of
+        // a page that sends credentials where none are allowed.
+        let enforced = policy["mode"] == "enforce" && refusal != Some("credentials");
+        if let (Some(outcome), true) = (outcome, enforced) {
+            let decided = match outcome {
+                Outcome::PreflightAllowed => None,
+                Outcome::PreflightDeniedOrigin | Outcome::PreflightForwarded => Some("origin"),
+                Outcome::PreflightDeniedMethod => Some("method"),
+                Outcome::PreflightDeniedHeaders => Some("header"),
+                other => panic!("{other:?}"),
+            };
+            prop_assert_eq!(decided, refusal);
+        }
+        if let (Ok(Readable { kind: ResponseType::Cors, headers }), None) = (readable, refusal) {
+            prop_assert_eq!(headers, ["x-a"]);
         }
     }
 
