@@ -10,10 +10,10 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE = dist/envoy-cors-$(VERSION)
 
-.PHONY: help run build wasm command dist test check dependencies advisories unit manifests workflows envoy test-versions test-dist compose-test bench clean
+.PHONY: help run build wasm command dist test check dependencies advisories unit manifests workflows envoy test-versions test-dist browser browser-differential compose-test bench clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: wasm ## Start a real Envoy with the filter, show what it allows and refuses, keep serving
 	@python3 envoy/run.py "$$(tests/install-envoy $(NEWEST))"
@@ -45,13 +45,14 @@ sbom = @SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) target/tools/bin/cargo-cyc
 	--format json --spec-version 1.5 --describe binaries --no-build-deps --target $(1) && \
 	sed 's|path+file://$(CURDIR)[^"]*|envoy-cors@$(VERSION)|' $(2).cdx.json > $(RELEASE)/$(3).cdx.json && rm -- *.cdx.json
 
-test: check dependencies unit manifests workflows envoy test-versions ## Everything that CI checks, but for a release and docker compose
+test: check dependencies unit manifests workflows envoy test-versions browser ## Everything that CI checks, but for a release and docker compose
 
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
-	cargo fmt --check
+	cargo fmt --check --all
 	cargo clippy --locked --all-targets --all-features --test envoy -- -D warnings
 	cargo clippy --locked --lib --target $(TARGET) -- -D warnings
+	cargo clippy --locked --package browser --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib --target $(TARGET) --document-private-items
 
@@ -87,6 +88,17 @@ test-versions: wasm ## The requests of `make run` against every supported Envoy
 
 test-dist: dist ## What is in a release
 	python3 tests/dist.py $(RELEASE)
+
+browser: ## What src/browser.rs predicts, against a real Chromium
+	tests/install-browsers chromium
+	cargo test --locked --package browser
+
+browser-differential: ## The same with many more cases, and against Firefox and WebKitGTK
+	tests/install-browsers chromium firefox webkit
+	@for browser in chromium firefox webkit; do \
+		PATH="$$PWD/target/geckodriver/bin:$$PATH" BROWSER=$$browser CASES=5000 \
+			xvfb-run --auto-servernum cargo test --locked --package browser -- --quiet || failed=1; \
+	done; [ -z "$$failed" ]
 
 compose-test: wasm ## All cases against Envoy in docker compose
 	tests/compose/test env ENVOY_CORS_COMPOSE=1 cargo test --locked --test envoy

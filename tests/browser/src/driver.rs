@@ -14,12 +14,12 @@ use crate::case::Case;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What the page saw of one case.
+/// What the page saw of a response.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Seen {
-    Resolved { kind: String, status: u16, headers: Vec<String> },
-    Rejected { rejected: bool },
+pub struct Seen {
+    pub kind: String,
+    pub status: u16,
+    pub headers: Vec<String>,
 }
 
 /// A browser with the page in it.
@@ -49,8 +49,9 @@ impl Browser {
         Ok(self.driver.execute("return navigator.userAgent", vec![]).await?.convert()?)
     }
 
-    /// Runs cases of which the first has this number.
-    pub async fn run(&self, first: usize, cases: &[Case]) -> Result<Vec<Seen>> {
+    /// Runs cases of which the first has this number. `None` stands for a promise
+    /// that was rejected.
+    pub async fn run(&self, first: usize, cases: &[Case]) -> Result<Vec<Option<Seen>>> {
         let calls: Vec<_> =
             cases.iter().enumerate().map(|(index, case)| call(first + index, case)).collect();
         let script = "run(arguments[0]).then(arguments[1], error => arguments[1](String(error)))";

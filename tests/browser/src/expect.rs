@@ -170,7 +170,7 @@ fn describe(
 pub fn observed(
     case: &Case,
     arrived: &[(usize, Arrived)],
-    seen: &Seen,
+    seen: Option<&Seen>,
     console: &[String],
 ) -> Trace {
     let names: Vec<_> = case.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
@@ -207,12 +207,11 @@ pub fn observed(
     });
     let sent = sent.collect();
     let (end, console) = match seen {
-        Seen::Resolved { kind, status, headers } => {
+        Some(Seen { kind, status, headers }) => {
             (format!("{kind} {status} {}", headers.join(" ")), None)
         }
-        Seen::Rejected { .. } => {
-            let blocked =
-                console.iter().find(|line| line.contains("has been blocked by CORS policy"));
+        None => {
+            let blocked = console.iter().find(|line| line.contains("blocked by CORS policy"));
             (REJECTED.to_owned(), blocked.or(console.first()).cloned())
         }
     };

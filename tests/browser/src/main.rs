@@ -68,7 +68,7 @@ async fn trials() -> Result<Vec<Trial>> {
     let mut trials = Vec::new();
     for (number, (case, seen)) in cases.iter().zip(&run.seen).enumerate() {
         let console = run.console.get(&number).map_or(&[][..], Vec::as_slice);
-        let observed = expect::observed(case, at(number), seen, console);
+        let observed = expect::observed(case, at(number), seen.as_ref(), console);
         let standard = expect::expected(&Taken::as_it_is(case), &origins);
         let expected = report.as_taken_by(&browser, case, &standard, &origins);
         let held = verdicts[number].is_none_or(|verdict| verdict.holds(&standard));
@@ -97,7 +97,7 @@ async fn trials() -> Result<Vec<Trial>> {
 
 /// What a browser did.
 struct Run {
-    seen: Vec<Seen>,
+    seen: Vec<Option<Seen>>,
     /// The console's lines by the number of their case.
     console: HashMap<usize, Vec<String>>,
     /// Whether there is a console to read.
