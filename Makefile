@@ -10,7 +10,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE = dist/envoy-cors-$(VERSION)
 
-.PHONY: help run build wasm command dist test check dependencies advisories unit manifests workflows envoy test-versions test-dist browser browser-differential compose-test bench clean
+.PHONY: help run build wasm command dist test check dependencies advisories unit manifests workflows envoy monitoring test-versions test-dist browser browser-differential compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ sbom = @SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) target/tools/bin/cargo-cyc
 	--format json --spec-version 1.5 --describe binaries --no-build-deps --target $(1) && \
 	sed 's|path+file://$(CURDIR)[^"]*|envoy-cors@$(VERSION)|' $(2).cdx.json > $(RELEASE)/$(3).cdx.json && rm -- *.cdx.json
 
-test: check dependencies unit manifests workflows envoy test-versions browser ## Everything that CI checks, but for a release and docker compose
+test: check dependencies unit manifests workflows envoy monitoring test-versions browser ## Everything that CI checks, but for a release and docker compose
 
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
@@ -78,6 +78,9 @@ envoy: wasm ## All cases against the newest and the oldest supported Envoy
 		echo "Envoy $$version:"; \
 		ENVOY="$$envoy" cargo test --locked --test envoy || exit; \
 	done
+
+monitoring: wasm ## Alerts and dashboard, on a real Prometheus that reads the newest and the oldest supported Envoy
+	tests/prometheus/test "$$(tests/install-envoy $(NEWEST))" "$$(tests/install-envoy $(OLDEST))"
 
 test-versions: wasm ## The requests of `make run` against every supported Envoy
 	@for version in $(SUPPORTED); do \

@@ -182,18 +182,17 @@ class Prometheus(Process):
 
     def __init__(self, binary, folder, targets):
         shipped = ROOT / "envoy" / "prometheus"
+        labelled = {"targets": targets, "labels": {"cluster": "east", "namespace": "edge"}}
         changes = {
             "15s": "1s",
             "rule_files: [alerts.yaml]": f"rule_files: [{shipped}/alerts.yaml]",
-            '- targets: ["127.0.0.1:9901"]': json.dumps(
-                [{"targets": targets, "labels": {"cluster": "east", "namespace": "edge"}}]
-            )[1:-1].join(["- ", ""]),
+            '- targets: ["127.0.0.1:9901"]': f"- {json.dumps(labelled)}",
         }
         config = folder / "prometheus.yaml"
         config.write_text(replaced((shipped / "prometheus.yaml").read_text(), changes))
         command = [binary, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
         super().__init__([*command, "--web.listen-address=127.0.0.1:0"], folder, "prometheus")
-        said = re.compile(r'msg="?Listening on"? address=127\.0\.0\.1:(\d+)')
+        said = re.compile(r'msg="Listening on" .*address=127\.0\.0\.1:(\d+)')
         found = wait_for("prometheus listens", lambda: self.alive() and said.search(self.log.read_text()))
         self.port = int(found[1])
         wait_for("prometheus is ready", lambda: self.alive() and send(self.port, "GET", "/-/ready", {})[0] == 200)
