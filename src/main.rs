@@ -101,7 +101,8 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("envoy-cors: {error}");
+            // Nobody is left to tell where this fails too.
+            let _ = writeln!(io::stderr(), "envoy-cors: {error}");
             ExitCode::from(2)
         }
     }

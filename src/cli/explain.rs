@@ -12,7 +12,7 @@ use super::lint::rules::{RULES, Rule, rule};
 #[command(arg_required_else_help = true)]
 pub struct Arguments {
     /// The page of a rule: what it finds, why, and what to write instead
-    #[arg(long, value_name = "ID", value_parser = super::lint::known_rule)]
+    #[arg(long, value_name = "ID", value_parser = super::lint::rules::known)]
     rule: Option<String>,
     /// List the rules
     #[arg(long, conflicts_with = "rule")]

@@ -19,7 +19,6 @@ use envoy_cors::config::{Config, OriginsConfig};
 use envoy_cors::diagnostic::{self, Diagnostics, Quoted};
 use serde_json::json;
 
-pub use allow::resembling;
 use smell::Smell;
 
 use super::document::{Configuration, Document, Kind, VmEnvironment};
@@ -39,7 +38,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
     /// Leave out the findings of a rule, as a comment does; can be repeated
-    #[arg(long, value_name = "RULE", value_parser = known_rule)]
+    #[arg(long, value_name = "RULE", value_parser = rules::known)]
     allow: Vec<String>,
     /// How to print the findings
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -54,16 +53,6 @@ enum Format {
     Json,
     /// For code hosts: SARIF 2.1.0
     Sarif,
-}
-
-pub fn known_rule(id: &str) -> Result<String, String> {
-    match (rules::rule(id), resembling(id)) {
-        (Some(rule), _) => Ok(rule.id.to_owned()),
-        (None, Some(meant)) => Err(format!("there is no such rule; did you mean {meant}?")),
-        (None, None) => {
-            Err("there is no such rule; `envoy-cors explain --rules` lists them".into())
-        }
-    }
 }
 
 /// A finding, and what else `lint` needs to know of it.
@@ -132,7 +121,8 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
         match read(path) {
             Ok(document) => documents.push(document),
             Err(error) => {
-                eprintln!("envoy-cors: {}: {error}", input::name(path));
+                // Nobody is left to tell where this fails too.
+                let _ = writeln!(io::stderr(), "envoy-cors: {}: {error}", input::name(path));
                 unreadable = true;
             }
         }

@@ -53,6 +53,9 @@ pub struct SyntaxError {
 /// Most nodes of a text, those that aliases repeat included: about 300 MB.
 const MAX_NODES: usize = 2_000_000;
 
+/// Most nodes that aliases may stand for: two long lists of origins.
+const MAX_ANCHORED: usize = 250_000;
+
 /// Most levels of a text. Envoy's own configurations stay below 50.
 const MAX_DEPTH: usize = 100;
 
@@ -61,8 +64,8 @@ const MAX_DEPTH: usize = 100;
 /// # Errors
 ///
 /// The first place at which the text is not YAML, or where it is larger than
-/// any configuration: two million nodes, a hundred levels, a million nodes that
-/// aliases repeat.
+/// any configuration: two million nodes, a hundred levels, 250,000 nodes that
+/// aliases stand for.
 pub fn documents(text: &str) -> Result<Vec<Node>, SyntaxError> {
     let options = serde_saphyr::options! {
         // `yes` and `no` are words, as in YAML 1.2 and in JSON.
@@ -76,6 +79,7 @@ pub fn documents(text: &str) -> Result<Vec<Node>, SyntaxError> {
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,
             max_documents: MAX_NODES,
+            max_recorded_anchor_events: MAX_ANCHORED,
             // A list may well be used a hundred times.
             enforce_alias_anchor_ratio: false,
         },

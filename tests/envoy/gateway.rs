@@ -75,7 +75,7 @@ fn listener_address(config: &mut Value) -> &mut Value {
 
 /// The shipped gateway, but for its ports, the path of the filter and the header that tells who
 /// answered.
-fn in_front_of(upstream: u16) -> Value {
+pub fn in_front_of(upstream: u16) -> Value {
     let mut config = read("envoy.yaml");
     *listener_address(&mut config) = bootstrap::loopback(0);
     let cluster = &mut config["static_resources"]["clusters"][0];

@@ -9,6 +9,7 @@
 mod bootstrap;
 mod capabilities;
 mod client;
+mod config_dump;
 mod connection;
 mod counters;
 mod counts;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     trials.push(counters::trial());
     trials.extend(reports::trials());
     trials.extend(reload::trials());
-    trials.push(rollout::trial());
+    trials.extend([rollout::trial(), config_dump::trial()]);
     trials.extend(shared_vm::trials());
     trials.extend(capabilities::trials());
     let conclusion = libtest_mimic::run(&args, trials);

@@ -194,6 +194,11 @@ impl Envoy {
         self.process.ask(Method::GET, "/stats/prometheus")
     }
 
+    /// The configuration that it runs with, as JSON.
+    pub fn config_dump(&self) -> Result<String> {
+        self.process.ask(Method::GET, "/config_dump")
+    }
+
     pub fn stat(&self, name: &str) -> Result<u64> {
         Ok(*self.stats()?.get(name).ok_or_else(|| format!("Envoy has no {name}"))?)
     }

@@ -1,10 +1,8 @@
 //! Findings that somebody decided to live with, and said why:
 //! `# envoy-cors: allow RULE: REASON`.
 
-use std::cmp::Reverse;
-
 use super::Finding;
-use super::rules::{self, RULES};
+use super::rules;
 use super::smell::Smell;
 use crate::cli::document::Document;
 use crate::cli::report;
@@ -69,7 +67,7 @@ impl Allow<'_> {
     fn smell(&self) -> Option<Smell> {
         let rule = self.rule.to_owned();
         if rules::rule(self.rule).is_none() {
-            return Some(Smell::UnknownAllow { resembles: resembling(self.rule), rule });
+            return Some(Smell::UnknownAllow { resembles: rules::resembling(self.rule), rule });
         }
         match self {
             Self { refused: true, .. } => Some(Smell::RefusedAllow { rule }),
@@ -78,14 +76,6 @@ impl Allow<'_> {
             _ => None,
         }
     }
-}
-
-/// The rule that somebody may have meant, by the words that both have.
-pub fn resembling(id: &str) -> Option<&'static str> {
-    let words: Vec<&str> = id.split(['-', '_', ' ']).filter(|word| word.len() > 2).collect();
-    let shared = |rule: &str| words.iter().filter(|word| rule.contains(**word)).count();
-    let best = RULES.iter().max_by_key(|rule| (shared(rule.id), Reverse(rule.id.len())));
-    best.map(|rule| rule.id).filter(|rule| 2 * shared(rule) > words.len())
 }
 
 /// The allowances of a document, in its order. A comment is for its own line, or

@@ -1,5 +1,7 @@
 //! The rules of `lint`: an identifier, a severity and a page each.
 
+use std::cmp::Reverse;
+
 use crate::cli::report::Severity;
 
 /// A rule.
@@ -31,6 +33,29 @@ impl Rule {
 /// The rule of an identifier.
 pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
+}
+
+/// The identifier of a rule, as an argument names it.
+///
+/// # Errors
+///
+/// A sentence, where there is no such rule.
+pub fn known(id: &str) -> Result<String, String> {
+    match (rule(id), resembling(id)) {
+        (Some(rule), _) => Ok(rule.id.to_owned()),
+        (None, Some(meant)) => Err(format!("there is no such rule; did you mean {meant}?")),
+        (None, None) => {
+            Err("there is no such rule; `envoy-cors explain --rules` lists them".to_owned())
+        }
+    }
+}
+
+/// The rule that somebody may have meant, by the words that both have.
+pub fn resembling(id: &str) -> Option<&'static str> {
+    let words: Vec<&str> = id.split(['-', '_', ' ']).filter(|word| word.len() > 2).collect();
+    let shared = |rule: &str| words.iter().filter(|word| rule.contains(**word)).count();
+    let best = RULES.iter().max_by_key(|rule| (shared(rule.id), Reverse(rule.id.len())));
+    best.map(|rule| rule.id).filter(|rule| 2 * shared(rule) > words.len())
 }
 
 /// A constant for each identifier, and the table of all rules.

@@ -1,6 +1,8 @@
 //! What stands around the filter: other filters before it, other things that add
 //! CORS headers, and what happens when it fails.
 
+use std::collections::HashSet;
+
 use super::smell::Smell;
 use crate::cli::document::{Configuration, Document, Kind, is_our_filter, plugin_config};
 use crate::cli::tree::{Content, Node, Span};
@@ -24,9 +26,13 @@ pub fn check(configuration: &Configuration<'_>, add: &mut impl FnMut(&Span, &Sme
 /// Calls `add` with what is wrong anywhere in a document that has a
 /// configuration.
 pub fn check_all(document: &Document, add: &mut impl FnMut(&Span, &Smell)) {
+    let mut ours = HashSet::new();
+    for root in &document.roots {
+        root.walk(&mut |node| ours.extend(name_of_ours(node)));
+    }
     for root in &document.roots {
         root.walk(&mut |node| {
-            filters_before(node, add);
+            filters_before(node, &ours, add);
             for (span, what) in layers(node) {
                 add(&span, &Smell::SecondCorsLayer { what: what.to_owned() });
             }
@@ -36,7 +42,7 @@ pub fn check_all(document: &Document, add: &mut impl FnMut(&Span, &Smell)) {
 
 /// Filters that answer requests, by the name of their type, and whether they ask
 /// for credentials.
-const ANSWERING: [(&str, bool); 16] = [
+const ANSWERING: [(&str, bool); 15] = [
     ("jwt_authn", true),
     ("ext_authz", true),
     ("oauth2", true),
@@ -52,13 +58,25 @@ const ANSWERING: [(&str, bool); 16] = [
     ("buffer", false),
     ("admission_control", false),
     ("adaptive_concurrency", false),
-    ("json_to_metadata", false),
 ];
 
-/// The filters before ours in a chain of HTTP filters.
-fn filters_before(chain: &Node, add: &mut impl FnMut(&Span, &Smell)) {
+/// The name of an HTTP filter, or of the resource that it is delivered by, that
+/// loads ours.
+fn name_of_ours(node: &Node) -> Option<&str> {
+    node.get("typedConfig").is_some_and(is_our_filter).then(|| node.text_at(&["name"]))?
+}
+
+/// The filters before ours in a chain of HTTP filters. A chain may name a filter
+/// that is delivered by itself, as Istio's do.
+fn filters_before(chain: &Node, ours: &HashSet<&str>, add: &mut impl FnMut(&Span, &Smell)) {
     let filters = chain.elements();
-    let is_ours = |filter: &Node| filter.get("typedConfig").is_some_and(is_our_filter);
+    let is_delivered = |filter: &Node| {
+        let name = filter.text_at(&["name"]);
+        filter.get("configDiscovery").is_some() && name.is_some_and(|name| ours.contains(name))
+    };
+    let is_ours = |filter: &Node| {
+        filter.get("typedConfig").is_some_and(is_our_filter) || is_delivered(filter)
+    };
     let Some(place) = filters.iter().position(is_ours) else { return };
     for filter in filters.iter().take(place) {
         if let Some((name, authenticates)) = answering(filter) {
