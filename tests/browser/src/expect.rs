@@ -1,16 +1,14 @@
-//! What `src/browser.rs` says of a case, and what a browser did, in the same form.
+//! What `src/browser.rs` says of a case.
 
 use std::fmt;
 
 use envoy_cors::browser::{
-    Failure, Mode, Request, Response, ResponseType, check, check_preflight, check_sendable, follow,
-    preflight_for,
+    Failure, Preflight, Request, Response, ResponseType, check, check_preflight, check_sendable,
+    follow, preflight_for,
 };
 
-use crate::case::{Case, Hop, Origins};
+use crate::case::{Hop, Origins};
 use crate::differences::Taken;
-use crate::driver::Seen;
-use crate::server::Arrived;
 
 /// What can be observed of a case.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,7 +31,7 @@ impl fmt::Display for Trace {
     }
 }
 
-const REJECTED: &str = "rejected";
+pub const REJECTED: &str = "rejected";
 
 impl Trace {
     pub fn is_rejected(&self) -> bool {
@@ -71,50 +69,100 @@ pub fn expected(taken: &Taken, origins: &Origins) -> Trace {
 }
 
 fn walk(taken: &Taken, origins: &Origins, sent: &mut Vec<String>) -> Result<String, Failure> {
-    let Taken { case, unjudged, redirected, blocks_user_names, refuses_nul } = taken;
-    let mut unjudged = unjudged.clone();
+    let case = &taken.case;
     let mut request = case.request(&origins.page);
-    check_sendable(&request)?;
+    let mut carried = Request { headers: taken.carried.clone(), ..request.clone() };
+    let first = Request { page: "null".into(), method: "GET".into(), ..request.clone() };
+    let mut asked = preflight_for(&first).is_some();
     let is_http = |response: &Response| {
-        !refuses_nul || !response.headers.iter().any(|(_, value)| value.contains(&0))
+        !taken.refuses_nul || !response.headers.iter().any(|(_, value)| value.contains(&0))
     };
+    check_sendable(&request)?;
     for (number, hop) in case.hops.iter().enumerate() {
-        if let Some(preflight) = preflight_for(&request) {
-            let lines: Vec<_> =
-                preflight.lines().iter().map(|(name, value)| format!("{name}: {value}")).collect();
-            sent.push(format!("{number} OPTIONS {}", lines.join(" | ")));
+        let mut asking = request.clone();
+        if let Some(preflight) = due(taken, &asking, asked, origins) {
+            asked = true;
+            sent.push(format!("{number} OPTIONS {}", question(taken, &asking, &preflight)));
             if !is_http(&hop.preflight) {
                 return Ok(REJECTED.to_owned());
             }
-            check_preflight(&request, &hop.preflight)?;
+            let mut answer = hop.preflight.clone();
+            if taken.preflights_as_the_page {
+                asking.page.clone_from(&origins.page);
+                if hop.origin == origins.page {
+                    share_with(&asking.page, &mut answer);
+                }
+            }
+            check_preflight(&asking, &answer)?;
         }
-        sent.push(format!("{number} {}", actual(&request, &unjudged)));
+        sent.push(format!("{number} {}", actual(&carried)));
         if !is_http(&hop.response) {
             return Ok(REJECTED.to_owned());
         }
         let response = received(hop);
-        match case.hops.get(number + 1) {
-            Some(next) => {
-                request = follow(&request, &response, &next.origin, next.user_info)?;
-                if *blocks_user_names && next.user_info {
-                    return Ok(REJECTED.to_owned());
-                }
-                for change in redirected {
-                    change(&mut request, &mut unjudged, &hop.origin, &origins.page);
-                }
+        let Some(next) = case.hops.get(number + 1) else {
+            let readable = check(&request, &response)?;
+            let (kind, status) = match readable.kind {
+                ResponseType::Basic => ("basic", response.status),
+                ResponseType::Cors => ("cors", response.status),
+                ResponseType::Opaque => ("opaque", 0),
+            };
+            return Ok(format!("{kind} {status} {}", readable.headers.join(" ")));
+        };
+        for (request, headers) in [(&mut request, &case.headers), (&mut carried, &taken.carried)] {
+            if taken.restores_headers {
+                request.headers.clone_from(headers);
             }
-            None => {
-                let readable = check(&request, &response)?;
-                let (kind, status) = match readable.kind {
-                    ResponseType::Basic => ("basic", response.status),
-                    ResponseType::Cors => ("cors", response.status),
-                    ResponseType::Opaque => ("opaque", 0),
-                };
-                return Ok(format!("{kind} {status} {}", readable.headers.join(" ")));
+            *request = follow(request, &response, &next.origin, next.user_info)?;
+            for change in &taken.redirected {
+                change(request, &hop.origin, &origins.page);
             }
+        }
+        if taken.refuses_user_names && next.user_info {
+            return Ok(REJECTED.to_owned());
         }
     }
     unreachable!("the last hop returns")
+}
+
+/// Makes a response pass the CORS check.
+fn share_with(page: &str, response: &mut Response) {
+    let (origin, credentials) = ("access-control-allow-origin", "access-control-allow-credentials");
+    response.headers.retain(|(name, _)| {
+        !name.eq_ignore_ascii_case(origin) && !name.eq_ignore_ascii_case(credentials)
+    });
+    response.headers.push((origin.into(), page.into()));
+    response.headers.push((credentials.into(), b"true".to_vec()));
+}
+
+/// The preflight that a browser sends.
+fn due(taken: &Taken, request: &Request, asked: bool, origins: &Origins) -> Option<Preflight> {
+    let again = taken.preflights_again && asked && request.is_cors();
+    let mut preflight = preflight_for(request).or_else(|| {
+        let (origin, method) = (request.page.clone(), request.sent_method().to_owned());
+        again.then_some(Preflight { origin, method, headers: Vec::new() })
+    })?;
+    if taken.preflights_as_the_page {
+        preflight.origin.clone_from(&origins.page);
+    }
+    Some(preflight)
+}
+
+/// The headers of a preflight.
+fn question(taken: &Taken, request: &Request, preflight: &Preflight) -> String {
+    let mut preflight = preflight.clone();
+    if taken.repeats_names {
+        let alone = |line: (&str, &[u8])| {
+            let headers = vec![(line.0.to_owned(), line.1.to_vec())];
+            preflight_for(&Request { method: "GET".into(), headers, ..request.clone() })
+        };
+        let names = request.sent_headers().into_iter().filter_map(alone);
+        preflight.headers = names.flat_map(|preflight| preflight.headers).collect();
+        preflight.headers.sort();
+    }
+    let lines = preflight.lines();
+    let lines: Vec<_> = lines.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    lines.join(" | ")
 }
 
 /// The response with what the server adds.
@@ -128,10 +176,9 @@ fn received(hop: &Hop) -> Response {
 
 /// A request as it should arrive: its line, `Origin`, whether cookies come
 /// along, and the headers that the page set.
-fn actual(request: &Request, unjudged: &[(String, Vec<u8>)]) -> String {
+fn actual(request: &Request) -> String {
     let mut lines: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
-    let unjudged = unjudged.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-    for (name, value) in request.sent_headers().into_iter().chain(unjudged) {
+    for (name, value) in request.sent_headers() {
         let name = name.to_ascii_lowercase();
         match lines.iter_mut().find(|(other, _)| *other == name) {
             Some((_, values)) => values.push(value.to_vec()),
@@ -148,7 +195,7 @@ fn actual(request: &Request, unjudged: &[(String, Vec<u8>)]) -> String {
     )
 }
 
-fn describe(
+pub fn describe(
     method: &str,
     origin: Option<&str>,
     cookies: bool,
@@ -164,81 +211,4 @@ fn describe(
         text += &format!(" | {name}: {}", value.escape_ascii());
     }
     text
-}
-
-/// What a browser did.
-pub fn observed(
-    case: &Case,
-    arrived: &[(usize, Arrived)],
-    seen: Option<&Seen>,
-    console: &[String],
-) -> Trace {
-    let names: Vec<_> = case.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    let sent = arrived.iter().map(|(hop, request)| {
-        let text = |name: &str| {
-            request.get(name).map(|value| String::from_utf8_lossy(&value).into_owned())
-        };
-        if request.is_preflight() {
-            let names = [
-                "accept",
-                "origin",
-                "access-control-request-method",
-                "access-control-request-headers",
-                "cookie",
-                "authorization",
-            ];
-            let lines: Vec<_> =
-                names.iter().filter_map(|name| Some(format!("{name}: {}", text(name)?))).collect();
-            return format!("{hop} OPTIONS {}", lines.join(" | "));
-        }
-        let mut headers: Vec<_> = request
-            .headers
-            .iter()
-            .map(|(name, _)| name.to_ascii_lowercase())
-            .filter(|name| names.contains(name) && !is_the_browsers_own(name, case))
-            .collect();
-        headers.sort();
-        headers.dedup();
-        let headers =
-            headers.into_iter().map(|name| (name.clone(), request.get(&name).unwrap())).collect();
-        let cookies = text("cookie").is_some_and(|value| value.contains("session=1"));
-        let line = describe(&request.method, text("origin").as_deref(), cookies, headers);
-        format!("{hop} {line}")
-    });
-    let sent = sent.collect();
-    let (end, console) = match seen {
-        Some(Seen { kind, status, headers }) => {
-            (format!("{kind} {status} {}", headers.join(" ")), None)
-        }
-        None => {
-            let blocked = console.iter().find(|line| line.contains("blocked by CORS policy"));
-            (REJECTED.to_owned(), blocked.or(console.first()).cloned())
-        }
-    };
-    Trace { sent, end, console }
-}
-
-/// Headers that browsers set whatever the page does.
-fn is_the_browsers_own(name: &str, case: &Case) -> bool {
-    let dropped = [
-        "host",
-        "connection",
-        "cookie",
-        "origin",
-        "referer",
-        "accept-encoding",
-        "te",
-        "content-length",
-        "dnt",
-        "keep-alive",
-        "upgrade",
-    ];
-    let page_sends = || {
-        let request = case.request("");
-        request.sent_headers().iter().any(|(sent, _)| sent.eq_ignore_ascii_case(name))
-    };
-    dropped.contains(&name)
-        || name.starts_with("sec-")
-        || (matches!(name, "accept" | "accept-language") && !page_sends())
-        || (case.mode == Mode::NoCors && !page_sends())
 }
