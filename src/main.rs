@@ -12,6 +12,7 @@ mod cli {
     pub mod explain;
     pub mod input;
     pub mod lint;
+    pub mod probe;
     pub mod report;
     pub mod sarif;
     pub mod tree;
@@ -65,6 +66,21 @@ enum Command {
     Lint(cli::lint::Arguments),
     /// Explain a rule of lint
     Explain(cli::explain::Arguments),
+    /// Ask a live endpoint as browsers do, and say what pages can do with it
+    ///
+    /// Sends the preflight where one is due, then the request, for pages of the
+    /// given origins, and the same for origins that nobody means to allow: a
+    /// stranger, null, and look-alikes of the given ones. Says what pages can do,
+    /// and names the cause if they cannot; each finding comes with the exchange
+    /// that shows it.
+    ///
+    /// Asks no host that is not named: redirects to other hosts are reported, and
+    /// proxies of the environment (HTTP_PROXY ...) are not used. Requests that may
+    /// change something are not sent unless --send-unsafe says so. Cookies and the values of headers stand in no report.
+    ///
+    /// Exit status: 0 if there are notes at most, 1 if there is an error or a
+    /// warning, 2 if a URL gives no answer or the arguments are wrong.
+    Probe(Box<cli::probe::Arguments>),
     /// Print a script that completes commands in a shell
     ///
     /// As in `envoy-cors completions bash > /etc/bash_completion.d/envoy-cors`.
@@ -93,6 +109,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Lint(arguments) => cli::lint::run(&arguments),
         Command::Explain(arguments) => cli::explain::run(&arguments),
+        Command::Probe(arguments) => cli::probe::run(&arguments),
         Command::Completions { shell } => complete(shell),
         Command::Man { command } => manual(command.as_deref()),
     };

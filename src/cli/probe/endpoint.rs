@@ -1,0 +1,72 @@
+//! What is asked of one URL.
+
+use envoy_cors::browser::{Credentials, Mode, Request};
+use url::Url;
+
+/// A URL, and what pages should be able to do there.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// How reports call it: its URL, if it has no other name.
+    pub name: String,
+    pub url: Url,
+    /// The origins of the pages that should be allowed.
+    pub origins: Vec<String>,
+    /// Every page should be allowed, without credentials: `origins` are examples.
+    pub public: bool,
+    /// As pages write them.
+    pub methods: Vec<String>,
+    /// The headers that pages set.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Pages ask with the user's credentials.
+    pub credentials: bool,
+    /// Response headers that pages should be able to read, in lower case.
+    pub reads: Vec<String>,
+    /// What should be refused, beside the strangers.
+    pub refused: Vec<Refused>,
+    /// A URL of the same host that gives an error, 404 as a rule.
+    pub not_found: Option<Url>,
+    /// A URL of the same host that demands a login.
+    pub unauthorized: Option<Url>,
+    /// Rules whose findings are known and meant, each with the reason.
+    pub allowed: Vec<(String, String)>,
+}
+
+/// Requests that should be refused: of every one of the origins with every one
+/// of the methods.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub origins: Vec<String>,
+    pub methods: Vec<String>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Endpoint {
+    /// What a page asks.
+    pub fn request(&self, origin: &str, method: &str, headers: &[(String, Vec<u8>)]) -> Request {
+        Request {
+            page: origin.to_owned(),
+            target: self.url.origin().ascii_serialization(),
+            method: method.to_owned(),
+            headers: headers.to_vec(),
+            mode: Mode::Cors,
+            credentials: self.credentials_mode(),
+        }
+    }
+
+    /// Of the requests of its pages.
+    pub fn credentials_mode(&self) -> Credentials {
+        if self.credentials { Credentials::Include } else { Credentials::SameOrigin }
+    }
+}
+
+/// The URL of a path on the same host.
+///
+/// # Errors
+///
+/// A clause, if it leads elsewhere.
+pub fn at_path(url: &Url, path: &str) -> Result<Url, String> {
+    let joined = url.join(path).ok().filter(|joined| joined.origin() == url.origin());
+    joined
+        .filter(|_| path.starts_with('/'))
+        .ok_or_else(|| format!("{path:?} is no path; begin it with a slash, as in /no/such/page"))
+}
