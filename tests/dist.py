@@ -19,7 +19,7 @@ sums = "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {na
 assert (folder / "SHA256SUMS").read_text() == sums, sums
 
 assert (folder / wasm).read_bytes() == pathlib.Path("dist/envoy_cors.wasm").read_bytes()
-assert subprocess.check_output([folder / command, "--version"], text=True) == f"envoy-cors {version}\n"
+assert subprocess.check_output([folder / command, "-V"], text=True) == f"envoy-cors {version}\n"
 
 for name in names:
     content = (folder / name).read_bytes()
