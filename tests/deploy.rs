@@ -92,3 +92,15 @@ fn the_readmes_manifests_are_the_files() {
     }
     assert_eq!(shown.count(), files.len());
 }
+
+#[test]
+fn the_image_has_the_version_of_the_crate() {
+    let files =
+        ["istio/gateway.yaml", "istio/sidecar.yaml", "envoy-gateway/cors.yaml", "Dockerfile"];
+    let texts = files.map(|file| fs::read_to_string(format!("envoy/{file}")).unwrap());
+    for text in texts.iter().map(String::as_str).chain([README]) {
+        let tags: Vec<&str> = text.split("registry.example.com/envoy-cors:").skip(1).collect();
+        assert!(!tags.is_empty());
+        assert!(tags.iter().all(|tag| tag.starts_with(env!("CARGO_PKG_VERSION"))), "{text}");
+    }
+}
