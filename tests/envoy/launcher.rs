@@ -9,8 +9,8 @@ use crate::bootstrap;
 use crate::client::Result;
 
 /// How connections leave a listener that was replaced: each with its next answer, the last of them
-/// after two seconds. By default this takes ten minutes.
-const DRAIN: [&str; 4] = ["--drain-strategy", "immediate", "--drain-time-s", "2"];
+/// after five seconds. By default this takes ten minutes.
+const DRAIN: [&str; 4] = ["--drain-strategy", "immediate", "--drain-time-s", "5"];
 
 pub enum Launcher {
     Binary(OsString),

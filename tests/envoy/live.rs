@@ -16,7 +16,7 @@ use crate::process::Envoy;
 const TYPES: &str = "type.googleapis.com/envoy";
 
 /// How long anything here may take to come into force.
-pub const LIMIT: Duration = Duration::from_secs(10);
+pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// What changes with the policy.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -43,7 +43,10 @@ fn main() -> ExitCode {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    let mut trials = rows::trials();
+    // They wait a lot: the others run meanwhile.
+    let mut trials = reload::trials();
+    trials.extend(shared_vm::trials());
+    trials.extend(rows::trials());
     trials.extend(gateway::trials());
     trials.extend(refused::trials());
     trials.extend([hostile::trial(), connection::trial(), load::trial()]);
@@ -52,9 +55,7 @@ fn main() -> ExitCode {
     trials.extend(counts::trials());
     trials.push(counters::trial());
     trials.extend(reports::trials());
-    trials.extend(reload::trials());
     trials.extend([rollout::trial(), config_dump::trial()]);
-    trials.extend(shared_vm::trials());
     trials.extend(capabilities::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {

@@ -223,5 +223,7 @@ fn ports(process: &Process) -> Result<BTreeMap<String, u16>> {
         let port = it["local_address"]["socket_address"]["port_value"].as_u64().unwrap();
         (name, u16::try_from(port).unwrap())
     };
-    Ok(listeners["listener_statuses"].as_array().unwrap().iter().map(port).collect())
+    // There may be none.
+    let all = listeners["listener_statuses"].as_array();
+    Ok(all.into_iter().flatten().map(port).collect())
 }

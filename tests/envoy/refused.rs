@@ -5,8 +5,8 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
 use crate::bootstrap::{filter, listener, of_listeners, string_value};
-use crate::client::Protocol;
-use crate::live::{By, Live, until};
+use crate::client::{self, Protocol};
+use crate::live::{By, Live, equal, until};
 use crate::process::Process;
 use crate::rows::check;
 use crate::table::{self, Diagnosed, Group};
@@ -22,11 +22,13 @@ struct Refused {
 pub fn trials() -> Vec<Trial> {
     let refused = refused();
     let mut trials: Vec<_> = refused.iter().cloned().map(at_start).collect();
-    trials.extend([By::Lds, By::Ecds].map(|by| {
+    for by in [By::Lds, By::Ecds] {
         let refused = refused.clone();
         let name = format!("reload: {by:?}, refused configurations");
-        Trial::test(name, move || while_it_runs(by, &refused))
-    }));
+        trials.push(Trial::test(name, move || while_it_runs(by, &refused)));
+        let name = format!("reload: {by:?}, nothing but a refused configuration");
+        trials.push(Trial::test(name, move || from_the_start(by)));
+    }
     trials
 }
 
@@ -110,6 +112,23 @@ fn while_it_runs(by: By, refused: &[Refused]) -> Result<(), Failed> {
         gateway.refuses(&string_value(&text), &says)?;
     }
     gateway.takes(0)
+}
+
+fn from_the_start(by: By) -> Result<(), Failed> {
+    let good = &table::parse(TWO_POLICIES)[0];
+    let mut live = Live::start(by, &string_value("{}"), upstream::start([].into())?)?;
+    equal("refused", 1, live.updates("update_rejected")?)?;
+    if by == By::Ecds {
+        let request = client::request(&good.cases[0].send, "any", Protocol::Http1)?;
+        equal("status", 500, client::send(live.port(), Protocol::Http1, request)?.status)?;
+    } else {
+        equal("listeners", 0, live.envoy.stat("listener_manager.total_listeners_active")?)?;
+    }
+    live.push(&configuration(good))?;
+    until("it is taken", || Ok(live.updates("update_success")? == 1))?;
+    live.envoy.reread_ports()?;
+    until("it is in force", || Ok(check(live.port(), &good.cases[0], Protocol::Http1).is_ok()))?;
+    Ok(())
 }
 
 /// A gateway with one of the two policies, and what happened to other configurations.

@@ -79,15 +79,12 @@ const TWO_POLICIES: &str = r#"
         vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers
 "#;
 
+const REVISIONS: usize = 210;
+
 /// So many that a policy which is not freed shows.
 const ORIGINS: usize = 1000;
 
-const REVISIONS: usize = 210;
-
-/// Memory is looked at after each third of them. The first brings Envoy's own heap to its size.
-const THIRD: usize = REVISIONS / 3;
-
-/// What the last third may leave behind: half of what its policies take in the VMs.
+/// Half of what the policies of a third of the revisions take in the VMs.
 const MAX_GROWTH: u64 = 5 << 20;
 
 const DRAINING: &str = "listener_manager.total_filter_chains_draining";
@@ -111,9 +108,12 @@ static REVISION: LazyLock<Vec<Group>> = LazyLock::new(|| {
     (0..=REVISIONS).map(revision).collect()
 });
 
-pub fn trials() -> [Trial; 2] {
-    [By::Lds, By::Ecds]
-        .map(|by| Trial::test(format!("reload: {by:?}, under load"), move || under_load(by)))
+pub fn trials() -> Vec<Trial> {
+    let under_load =
+        |by| Trial::test(format!("reload: {by:?}, under load"), move || under_load(by));
+    let memory =
+        |by| Trial::test(format!("reload: {by:?}, nothing is left"), move || nothing_is_left(by));
+    [By::Lds, By::Ecds].into_iter().flat_map(|by| [under_load(by), memory(by)]).collect()
 }
 
 fn under_load(by: By) -> std::result::Result<(), Failed> {
@@ -121,24 +121,14 @@ fn under_load(by: By) -> std::result::Result<(), Failed> {
     let live = Live::start(by, &policy(0), upstream)?;
     let traffic = Traffic::start(live.port());
     traffic.wait_for(0)?;
-    let vms = live.envoy.vms()?;
     let mut slowest = Duration::ZERO;
-    let mut resident = Vec::new();
     for number in 1..=REVISIONS {
         traffic.now.newest.store(number, SeqCst);
         live.push(&policy(number))?;
         slowest = slowest.max(traffic.wait_for(number)?);
-        if number % THIRD == 0 {
-            until("the old filter chains are gone", || Ok(live.envoy.stat(DRAINING)? == 0))?;
-            resident.extend(live.envoy.resident());
-        }
     }
     let connections = traffic.stop()?;
-    eprintln!(
-        "reload: {by:?}: {REVISIONS} revisions, each in force within {slowest:?}; \
-         {resident:?} bytes of memory"
-    );
-    equal("VMs", vms, live.envoy.vms()?)?;
+    eprintln!("reload: {by:?}: {REVISIONS} revisions, each in force within {slowest:?}");
     equal("updates", REVISIONS as u64 + 1, live.updates("update_success")?)?;
     equal("refused updates", 0, live.updates("update_rejected")?)?;
     equal("requests cut off", 0, live.envoy.stat("http.table.downstream_cx_destroy_active_rq")?)?;
@@ -151,6 +141,27 @@ fn under_load(by: By) -> std::result::Result<(), Failed> {
         let counts = stats.iter().filter(|(name, _)| name.starts_with("wasmcustom.envoy_cors."));
         Ok(counts.map(|(_, count)| count).sum::<u64>() == stats["http.table.downstream_rq_total"])
     })?;
+    Ok(())
+}
+
+/// No VM and no policy. After the first third Envoy has what it takes to drain the filter chains of
+/// as many revisions; nothing slows the next ones down, so that as many drain together.
+fn nothing_is_left(by: By) -> std::result::Result<(), Failed> {
+    let nobody = 1;
+    let live = Live::start(by, &policy(0), nobody)?;
+    let vms = live.envoy.vms()?;
+    let mut resident = Vec::new();
+    for number in 1..=REVISIONS {
+        live.push(&policy(number))?;
+        let taken = number as u64 + 1;
+        until("it is taken", || Ok(live.updates("update_success")? == taken))?;
+        if number % (REVISIONS / 3) == 0 {
+            until("the old filter chains are gone", || Ok(live.envoy.stat(DRAINING)? == 0))?;
+            resident.extend(live.envoy.resident());
+        }
+    }
+    eprintln!("reload: {by:?}: {resident:?} bytes after each third of {REVISIONS} revisions");
+    equal("VMs", vms, live.envoy.vms()?)?;
     match resident.as_slice() {
         [_, before, after] if after.saturating_sub(*before) > MAX_GROWTH => {
             Err(format!("memory grew from {before} to {after} bytes").into())
