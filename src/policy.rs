@@ -1,6 +1,10 @@
 //! What a policy means: its fields checked, and everything that a decision or
 //! an answer needs made ready.
 
+use std::borrow::Cow;
+
+use hashbrown::HashMap;
+
 use crate::allowlist::Allowlist;
 use crate::config::{
     DisallowedRequests, List, Mode, OriginsConfig, PolicyConfig, UnmatchedPreflights,
@@ -207,21 +211,18 @@ impl OriginChecks {
         let bytes = list.items.iter().map(|(_, text)| text.len()).sum();
         let mut allowlist = Allowlist::with_capacity(bytes);
         // Patterns are read twice rather than kept: the list may be long.
-        let mut first_of_their_kind = Vec::new();
+        let (mut first_of_their_kind, mut repeated) = (Vec::new(), Vec::new());
         for item @ (index, text) in &list.items {
-            let problem = match OriginPattern::parse(text) {
-                Ok(pattern) if allowlist.insert(&pattern) => {
-                    first_of_their_kind.push(item);
-                    continue;
+            match OriginPattern::parse(text) {
+                Ok(pattern) if allowlist.insert(&pattern) => first_of_their_kind.push(item),
+                Ok(_) => repeated.push(item),
+                Err(why) => {
+                    let problem = Problem::Pattern(why, meant(text, why));
+                    problems.push(Diagnostic::about(&list.path(*index), text, problem));
                 }
-                Ok(_) => {
-                    let first = list.items.iter().find(|(_, known)| known == text);
-                    Problem::EntryTwice(list.path(first.map_or(*index, |(first, _)| *first)))
-                }
-                Err(why) => Problem::Pattern(why, meant(text, why)),
-            };
-            problems.push(Diagnostic::about(&list.path(*index), text, problem));
+            }
         }
+        report_repeated(list, &repeated, problems);
         for (index, text) in first_of_their_kind {
             if let Ok(pattern) = OriginPattern::parse(text) {
                 for problem in self.problems(&pattern, &allowlist) {
@@ -259,6 +260,27 @@ impl OriginChecks {
             _ => allowlist.covering(pattern).map(|by| Problem::CoveredBy(by.to_string())),
         };
         dangers.into_iter().flatten().chain(useless)
+    }
+}
+
+/// Reports entries that stand earlier in the list already.
+fn report_repeated(
+    list: &List<'_>,
+    repeated: &[&(usize, Cow<'_, str>)],
+    problems: &mut Diagnostics,
+) {
+    if repeated.is_empty() {
+        return;
+    }
+    // One walk over the list, however many there are.
+    let mut first: HashMap<String, String> = HashMap::new();
+    for (index, text) in list.items.iter().rev() {
+        first.insert(text.to_string(), list.path(*index));
+    }
+    for (index, text) in repeated {
+        let first = first.get(&**text).cloned().unwrap_or_default();
+        let problem = Problem::EntryTwice(first);
+        problems.push(Diagnostic::about(&list.path(*index), text, problem));
     }
 }
 
