@@ -57,7 +57,7 @@ pub fn of(browser: &str) -> &'static [Difference] {
     match browser {
         "chromium" => &CHROMIUM,
         "firefox" => &FIREFOX,
-        _ => &[],
+        _ => &WEBKIT,
     }
 }
 
@@ -67,10 +67,12 @@ const NUL: Difference =
 const AUTHORIZATION: Difference =
     Difference { name: "* in ACAH covers authorization", apply: cover_authorization };
 
+const JOIN: Difference = Difference { name: "lines of one header are one header", apply: join };
+
 const CHROMIUM: [Difference; 7] = [
     NUL,
     AUTHORIZATION,
-    Difference { name: "lines of one header are one header", apply: join },
+    JOIN,
     Difference { name: "client hints are safelisted", apply: safelist_hints },
     Difference { name: "client hints are dropped by a redirect to others", apply: drop_hints },
     Difference { name: "Origin of a redirected no-cors POST is null", apply: taint_no_cors },
@@ -80,13 +82,23 @@ const CHROMIUM: [Difference; 7] = [
     },
 ];
 
-const FIREFOX: [Difference; 10] = [
+const WEBKIT: [Difference; 6] = [
+    NUL,
+    AUTHORIZATION,
+    JOIN,
+    Difference { name: "joined lines may end in a space", apply: count_space },
+    Difference { name: "bytes= may be in any case", apply: lower_ranges },
+    Difference { name: "bytes from 0x80 are sent as UTF-8", apply: encode },
+];
+
+const FIREFOX: [Difference; 11] = [
     NUL,
     AUTHORIZATION,
     Difference {
         name: "of several lines, an empty one in unusual case does not count",
         apply: drop_empty_lines,
     },
+    Difference { name: "bytes from 0x80 are not safelisted without CORS", apply: drop_values },
     Difference { name: "lines of one header are merged late", apply: merge },
     Difference {
         name: "ACRH repeats the name of a header that is set twice",
@@ -138,6 +150,16 @@ fn join(taken: &mut Taken) {
     if taken.is_sendable() {
         taken.carried = joined(taken, |_, one, other| [one, other].join(&b", "[..]));
         taken.case.headers = taken.carried.clone();
+    }
+}
+
+/// A comma for the space that would be taken off before the bytes are counted.
+fn count_space(taken: &mut Taken) {
+    for (_, value) in &mut taken.case.headers {
+        if value.ends_with(b", ") {
+            value.pop();
+            value.push(b',');
+        }
     }
 }
 
@@ -234,18 +256,41 @@ fn expose_any(taken: &mut Taken) {
     }
 }
 
+/// Whether Firefox takes a value for unsafe that the standard does not.
+fn has_high_byte(name: &str, value: &[u8]) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    (is("accept") || is("content-type")) && value.iter().any(|b| *b >= 0x80)
+}
+
+fn drop_values(taken: &mut Taken) {
+    if taken.case.mode == Mode::NoCors && taken.is_sendable() {
+        taken.case.headers.retain(|(name, value)| !has_high_byte(name, value));
+        taken.carried = taken.case.headers.clone();
+    }
+}
+
+fn lower_ranges(taken: &mut Taken) {
+    for (name, value) in &mut taken.case.headers {
+        if name.eq_ignore_ascii_case("range") {
+            value.make_ascii_lowercase();
+        }
+    }
+}
+
+fn encode(taken: &mut Taken) {
+    for (_, value) in &mut taken.carried {
+        *value = value.iter().map(|b| char::from(*b)).collect::<String>().into_bytes();
+    }
+}
+
 fn judge_values(taken: &mut Taken) {
     let Some(page) = taken.is_sendable().then(|| taken.case.request("")) else { return };
     for (name, value) in &mut taken.case.headers {
         let alone = Request { headers: vec![(name.clone(), value.clone())], ..page.clone() };
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        if (is("accept") || is("content-type")) && value.iter().any(|b| *b >= 0x80) {
-            if page.mode == Mode::NoCors {
-                taken.carried.retain(|(_, carried)| carried != value);
-            }
+        if has_high_byte(name, value) {
             *value = b"\"".to_vec();
         } else if preflight_for(&Request { method: "GET".into(), ..alone }).is_none()
-            && is("accept")
+            && name.eq_ignore_ascii_case("accept")
         {
             value.truncate(1);
         }

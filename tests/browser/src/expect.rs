@@ -110,7 +110,7 @@ fn walk(taken: &Taken, origins: &Origins, sent: &mut Vec<String>) -> Result<Stri
             return Ok(format!("{kind} {status} {}", readable.headers.join(" ")));
         };
         for (request, headers) in [(&mut request, &case.headers), (&mut carried, &taken.carried)] {
-            if taken.restores_headers {
+            if taken.restores_headers && response.status != 303 {
                 request.headers.clone_from(headers);
             }
             *request = follow(request, &response, &next.origin, next.user_info)?;

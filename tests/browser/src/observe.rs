@@ -78,7 +78,7 @@ fn is_the_browsers_own(name: &str, request: &Arrived, case: &Case) -> bool {
         || request.get(name).is_some_and(|value| {
             let default = match name {
                 "accept" => value == b"*/*",
-                "accept-language" => value.starts_with(b"en-US"),
+                "accept-language" => value == b"C" || value.starts_with(b"en-US"),
                 _ => false,
             };
             default && !set().any(|(_, set)| *set == value)
