@@ -1,5 +1,5 @@
 // What a resource may hold, as published: `@kubernetes-models` compiles Istio's custom resource definitions and the Go types
-// that those of Envoy Gateway are generated from into validators and TypeScript declarations.
+// that those of Envoy Gateway are generated from into validators and TypeScript declarations. Rules in CEL are not in there.
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
