@@ -2,6 +2,7 @@
 
 mod causes;
 mod client;
+mod compare;
 mod diagnose;
 mod endpoint;
 mod finding;
@@ -11,7 +12,9 @@ mod look_alikes;
 mod observe;
 mod outcome;
 mod page;
+mod parse;
 mod strangers;
+mod suite;
 mod text;
 
 use std::io::{self, Write};
@@ -19,41 +22,61 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use envoy_cors::diagnostic::Problem;
-use envoy_cors::header;
-use envoy_cors::origin::Origin;
-use envoy_cors::pattern::InvalidPattern;
+use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
 use client::{Address, Client, Settings};
+use compare::{Compared, Comparison};
 use endpoint::Endpoint;
 use outcome::{Outcome, Report};
 use page::Pages;
 
+use super::input;
+use super::report::Findings;
+
 /// What to ask, and how to say what came of it.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// What pages ask
-    #[arg(required = true, value_name = "URL", value_parser = url)]
-    urls: Vec<Url>,
+    /// What pages ask. A path, if --base or --compare says what it is relative to
+    #[arg(required_unless_present = "suite", value_name = "URL")]
+    urls: Vec<String>,
+    /// A YAML file that says what to ask, and what should come of it
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "urls", "origins", "methods", "headers", "credentials", "reads", "public", "not_found",
+            "unauthorized", "allow",
+        ]
+    )]
+    suite: Option<PathBuf>,
+    /// What paths are relative to, instead of the suite's own `base`
+    #[arg(long, value_name = "URL", value_parser = parse::base)]
+    base: Option<Url>,
+    /// Ask everything of two bases, and show where the answers differ
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["BASE-A", "BASE-B"],
+        value_parser = parse::base,
+        conflicts_with = "base"
+    )]
+    compare: Vec<Url>,
     /// The origin of a page that should be allowed; can be repeated. Without any, only strangers
     /// are tried
-    #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
+    #[arg(long = "origin", value_name = "ORIGIN", value_parser = parse::origin)]
     origins: Vec<String>,
     /// A method that pages use; can be repeated
-    #[arg(long = "method", value_name = "METHOD", default_value = "GET", value_parser = method)]
+    #[arg(long = "method", value_name = "METHOD", default_value = "GET", value_parser = parse::method)]
     methods: Vec<String>,
     /// A header that pages set, `NAME: VALUE` or `NAME` alone; can be repeated
-    #[arg(long = "header", value_name = "HEADER", value_parser = header_line)]
+    #[arg(long = "header", value_name = "HEADER", value_parser = parse::header_line)]
     headers: Vec<(String, Vec<u8>)>,
     /// Pages ask with the user's credentials (`credentials: "include"`)
     #[arg(long)]
     credentials: bool,
-    /// A Cookie header to send where a browser would: not with preflights
-    #[arg(long, value_name = "COOKIES", requires = "credentials")]
-    cookie: Option<String>,
     /// A response header that pages should be able to read; can be repeated
-    #[arg(long = "reads", value_name = "NAME")]
+    #[arg(long = "reads", value_name = "NAME", value_parser = parse::header_name)]
     reads: Vec<String>,
     /// Every page should be allowed, without credentials
     #[arg(long, conflicts_with = "credentials")]
@@ -64,6 +87,12 @@ pub struct Arguments {
     /// A path of the same host that demands a login
     #[arg(long, value_name = "PATH")]
     unauthorized: Option<String>,
+    /// Leave out the findings of a rule; can be repeated
+    #[arg(long, value_name = "RULE", value_parser = finding::known)]
+    allow: Vec<String>,
+    /// A Cookie header to send where a browser would: with credentials, but not with preflights
+    #[arg(long, value_name = "COOKIES")]
+    cookie: Option<String>,
     /// Send requests that may change something (POST, PUT ...), with an empty body. Without this,
     /// only their preflight is sent
     #[arg(long)]
@@ -71,9 +100,6 @@ pub struct Arguments {
     /// Do not try origins that nobody means to allow
     #[arg(long)]
     no_strangers: bool,
-    /// Leave out the findings of a rule; can be repeated
-    #[arg(long, value_name = "RULE", value_parser = rule)]
-    allow: Vec<String>,
     /// How to print the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -98,13 +124,13 @@ enum Format {
 #[command(next_help_heading = "Connections")]
 struct Connection {
     /// Longest time for a connection, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse::seconds)]
     connect_timeout: Duration,
     /// Longest time for an answer, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse::seconds)]
     timeout: Duration,
     /// Connect to an address instead of asking a name server, as curl does; can be repeated
-    #[arg(long, value_name = "HOST:PORT:ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "HOST:PORT:ADDRESS", value_parser = parse::address)]
     resolve: Vec<Address>,
     /// A file of certificates in PEM to trust instead of the system's
     #[arg(long, value_name = "FILE")]
@@ -118,56 +144,67 @@ struct Connection {
 ///
 /// # Errors
 ///
-/// What the operating system says of standard output, and of the file of
-/// certificates.
+/// A sentence on arguments and files that are wrong, and what the operating
+/// system says of standard output.
 pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
-    let endpoints = arguments.endpoints().map_err(io::Error::other)?;
-    let settings = arguments.connection.settings()?;
-    let client = Client::new(settings, endpoints.iter().map(|endpoint| &endpoint.url));
-    let client = client.map_err(|clause| arguments.connection.complain(&clause))?;
-    let pages = Pages {
-        client: &client,
-        cookie: arguments.cookie.as_deref(),
-        send_unsafe: arguments.send_unsafe,
-    };
-    let outcomes = endpoints
-        .iter()
-        .map(|endpoint| Outcome::new(endpoint, pages.observe(endpoint, !arguments.no_strangers)))
-        .collect();
-    let report = Report { endpoints: outcomes };
-    let outcomes = &report.endpoints;
-    let mut stdout = anstream::stdout().lock();
-    match arguments.format {
-        Format::Text => text::write(outcomes, &mut stdout)?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut stdout, &report)?;
-            writeln!(stdout)?;
-        }
-        Format::Junit => junit::write(outcomes, &mut stdout)?,
-        Format::Html => html::write(outcomes, &mut stdout)?,
+    let suite = arguments.suite.as_deref().map(Suite::read).transpose()?;
+    if let [one, other] = arguments.compare.as_slice() {
+        let endpoints = [
+            arguments.endpoints(suite.as_ref(), Some(one))?,
+            arguments.endpoints(suite.as_ref(), Some(other))?,
+        ];
+        return arguments.compare([one, other], &endpoints);
     }
-    stdout.flush()?;
-    for outcome in outcomes {
-        if let Some(error) = &outcome.error {
-            eprintln!("envoy-cors: {}: {error}", outcome.url);
-        }
+    let endpoints = arguments.endpoints(suite.as_ref(), arguments.base.as_ref())?;
+    arguments.probe(&endpoints)
+}
+
+/// The file, as it was read.
+struct Suite {
+    name: String,
+    text: String,
+}
+
+impl Suite {
+    fn read(path: &Path) -> io::Result<Self> {
+        let name = input::name(path);
+        let of_file = |clause: String| io::Error::other(format!("{name}: {clause}"));
+        let bytes = input::read(path).map_err(|error| of_file(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| of_file("it is no text".into()))?;
+        Ok(Self { name, text })
     }
-    let failed = outcomes.iter().any(|outcome| outcome.error.is_some());
-    let found = outcomes.iter().any(Outcome::is_bad);
-    Ok(ExitCode::from(if failed { 2 } else { u8::from(found) }))
+
+    /// Everything that is wrong with it goes to standard error.
+    fn endpoints(&self, base: Option<&Url>) -> io::Result<Vec<Endpoint>> {
+        suite::read(&self.text, base).or_else(|problems| {
+            let findings = Findings { name: &self.name, text: &self.text, findings: &problems };
+            findings.write_text(&mut anstream::stderr())?;
+            Err(io::Error::other(format!("{}: nothing was asked", self.name)))
+        })
+    }
 }
 
 impl Arguments {
-    /// # Errors
-    ///
-    /// A sentence on a path that cannot be one.
-    fn endpoints(&self) -> Result<Vec<Endpoint>, String> {
-        self.urls.iter().map(|url| self.endpoint(url)).collect()
+    fn endpoints(&self, suite: Option<&Suite>, base: Option<&Url>) -> io::Result<Vec<Endpoint>> {
+        let endpoints = match suite {
+            Some(suite) => suite.endpoints(base)?,
+            None => {
+                let urls = self.urls.iter().map(|url| self.endpoint(url, base));
+                urls.collect::<Result<_, _>>().map_err(io::Error::other)?
+            }
+        };
+        if self.cookie.is_some() && !endpoints.iter().any(|endpoint| endpoint.credentials) {
+            return Err(io::Error::other("--cookie: browsers send it with credentials only"));
+        }
+        Ok(endpoints)
     }
 
-    fn endpoint(&self, url: &Url) -> Result<Endpoint, String> {
-        let path = |path: &Option<String>| {
-            path.as_ref().map(|path| endpoint::at_path(url, path)).transpose()
+    fn endpoint(&self, text: &str, base: Option<&Url>) -> Result<Endpoint, String> {
+        let of = |argument: &str, clause: String| format!("{argument}: {clause}");
+        let url = parse::target(base, text).map_err(|clause| of(text, clause))?;
+        let beside = |argument: &str, path: &Option<String>| {
+            let path = path.as_ref().map(|path| parse::beside(base, &url, path));
+            path.transpose().map_err(|clause| of(argument, clause))
         };
         let mut origins = self.origins.clone();
         if self.public && origins.is_empty() {
@@ -175,117 +212,115 @@ impl Arguments {
         }
         let reason = |rule: &String| (rule.clone(), String::new());
         Ok(Endpoint {
-            name: url.to_string(),
-            url: url.clone(),
+            name: endpoint::name(text, &url),
             origins,
             public: self.public,
             methods: self.methods.clone(),
             headers: self.headers.clone(),
             credentials: self.credentials,
-            reads: self.reads.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            reads: self.reads.clone(),
             refused: Vec::new(),
-            not_found: path(&self.not_found)?,
-            unauthorized: path(&self.unauthorized)?,
+            not_found: beside("--not-found", &self.not_found)?,
+            unauthorized: beside("--unauthorized", &self.unauthorized)?,
             allowed: self.allow.iter().map(reason).collect(),
+            url,
         })
     }
+
+    fn probe(&self, endpoints: &[Endpoint]) -> io::Result<ExitCode> {
+        let client = self.connection.client(endpoints)?;
+        let (pages, bar) = (self.pages(&client), progress(endpoints.len()));
+        let observed = endpoints.iter().map(|endpoint| {
+            let outcome = Outcome::new(endpoint, pages.observe(endpoint, !self.no_strangers));
+            bar.inc(1);
+            outcome
+        });
+        let report = Report { endpoints: observed.collect() };
+        bar.finish_and_clear();
+        let outcomes = &report.endpoints;
+        let mut stdout = anstream::stdout().lock();
+        match self.format {
+            Format::Text => text::write(outcomes, &mut stdout)?,
+            Format::Json => json(&report, &mut stdout)?,
+            Format::Junit => junit::write(outcomes, &mut stdout)?,
+            Format::Html => html::write(outcomes, &mut stdout)?,
+        }
+        stdout.flush()?;
+        let failed =
+            outcomes.iter().filter_map(|outcome| Some((&outcome.url, outcome.error.as_ref()?)));
+        Ok(status(failed, outcomes.iter().any(Outcome::is_bad)))
+    }
+
+    fn compare(&self, bases: [&Url; 2], endpoints: &[Vec<Endpoint>; 2]) -> io::Result<ExitCode> {
+        let [one, other] = endpoints;
+        if let Some((endpoint, _)) = one.iter().zip(other).find(|(one, other)| one.url == other.url)
+        {
+            let sentence = "the bases make no difference to it; write a path";
+            return Err(io::Error::other(format!("{}: {sentence}", endpoint.name)));
+        }
+        let client = self.connection.client(one.iter().chain(other))?;
+        let (pages, bar) = (self.pages(&client), progress(one.len()));
+        let compared = one.iter().zip(other).map(|(one, other)| {
+            let pair = [one, other];
+            let observe = |endpoint| pages.observe(endpoint, !self.no_strangers);
+            let compared = Compared::new(pair, pair.map(observe));
+            bar.inc(1);
+            compared
+        });
+        let endpoints = compared.collect();
+        let comparison = Comparison { bases: bases.map(Url::to_string), endpoints };
+        bar.finish_and_clear();
+        let mut stdout = anstream::stdout().lock();
+        match self.format {
+            Format::Text => comparison.write_text(&mut stdout)?,
+            Format::Json => json(&comparison, &mut stdout)?,
+            Format::Junit => junit::write_comparison(&comparison, &mut stdout)?,
+            Format::Html => html::write_comparison(&comparison, &mut stdout)?,
+        }
+        stdout.flush()?;
+        let failed = comparison.errors().map(|failed| (&failed.url, &failed.error));
+        Ok(status(failed, comparison.differences().next().is_some()))
+    }
+
+    fn pages<'c>(&'c self, client: &'c Client) -> Pages<'c> {
+        Pages { client, cookie: self.cookie.as_deref(), send_unsafe: self.send_unsafe }
+    }
+}
+
+/// Says which URLs failed, and how the command ends.
+fn status<'s>(failed: impl Iterator<Item = (&'s String, &'s String)>, found: bool) -> ExitCode {
+    let count = failed.map(|(url, error)| eprintln!("envoy-cors: {url}: {error}")).count();
+    ExitCode::from(if count > 0 { 2 } else { u8::from(found) })
+}
+
+fn json(report: &impl serde::Serialize, to: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *to, report)?;
+    writeln!(to)
+}
+
+/// How far a long suite is, where standard error is a terminal.
+fn progress(endpoints: usize) -> ProgressBar {
+    let bar =
+        if endpoints > 1 { ProgressBar::new(endpoints as u64) } else { ProgressBar::hidden() };
+    // The template is a valid one.
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} endpoints, {elapsed}");
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
 
 impl Connection {
-    fn settings(&self) -> io::Result<Settings> {
-        let read =
-            |path: &PathBuf| std::fs::read(path).map_err(|error| self.complain(&error.to_string()));
-        Ok(Settings {
+    /// A client that asks the hosts of these endpoints.
+    fn client<'e>(&self, endpoints: impl IntoIterator<Item = &'e Endpoint>) -> io::Result<Client> {
+        let path = self.cacert.as_deref().unwrap_or(Path::new("certificates"));
+        let of_file = |clause: String| io::Error::other(format!("{}: {clause}", path.display()));
+        let read = |path| std::fs::read(path).map_err(|error| of_file(error.to_string()));
+        let settings = Settings {
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             insecure: self.insecure,
-            authorities: self.cacert.as_ref().map(read).transpose()?,
+            authorities: self.cacert.as_deref().map(read).transpose()?,
             addresses: self.resolve.clone(),
-        })
-    }
-
-    /// Of the file of certificates.
-    fn complain(&self, clause: &str) -> io::Error {
-        let path = self.cacert.as_deref().unwrap_or(Path::new("certificates")).display();
-        io::Error::other(format!("{path}: {clause}"))
-    }
-}
-
-/// What a URL may be that a page asks.
-pub fn url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| match error {
-        url::ParseError::RelativeUrlWithoutBase => {
-            "write a whole URL, as in https://api.example.com/items".to_owned()
-        }
-        error => error.to_string(),
-    })?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("only http and https can be probed".into());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("pages cannot ask a URL with a user name or a password; take it out".into());
-    }
-    Ok(url)
-}
-
-/// An origin as browsers write it.
-pub fn origin(text: &str) -> Result<String, String> {
-    if text != "null"
-        && let Err(why) = Origin::parse(text)
-    {
-        return Err(Problem::Pattern(InvalidPattern::Malformed(why), None).to_string());
-    }
-    Ok(text.to_owned())
-}
-
-/// A method as a page writes it. Whether browsers send it is for them to say.
-fn method(text: &str) -> Result<String, String> {
-    if header::is_token(text.as_bytes()) {
-        Ok(text.to_owned())
-    } else {
-        Err("it is no method".into())
-    }
-}
-
-fn header_line(text: &str) -> Result<(String, Vec<u8>), String> {
-    let (name, value) = text.split_once(':').unwrap_or((text, ""));
-    let name = name.trim();
-    if !header::is_token(name.as_bytes()) {
-        return Err("write `NAME: VALUE`".into());
-    }
-    Ok((name.to_owned(), value.trim().as_bytes().to_vec()))
-}
-
-fn rule(id: &str) -> Result<String, String> {
-    if finding::rule(id).is_some() {
-        return Ok(id.to_owned());
-    }
-    let ids: Vec<_> = finding::RULES.iter().map(|rule| rule.id).collect();
-    Err(format!("there is no such rule, but {}", ids.join(", ")))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0);
-    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.ok_or_else(|| "write a number above 0".into())
-}
-
-fn address(text: &str) -> Result<Address, String> {
-    let parts = || {
-        let (host, rest) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (host, rest) = rest.split_once("]:")?;
-                (format!("[{host}]"), rest)
-            }
-            None => {
-                let (host, rest) = text.split_once(':')?;
-                (host.to_ascii_lowercase(), rest)
-            }
         };
-        let (port, address) = rest.split_once(':')?;
-        let port = port.parse().ok()?;
-        let address = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-        Some(Address { host, port, address: std::net::SocketAddr::new(address, port) })
-    };
-    parts().ok_or_else(|| "write it as in api.example.com:443:127.0.0.1".into())
+        let urls = endpoints.into_iter().map(|endpoint| &endpoint.url);
+        Client::new(settings, urls).map_err(of_file)
+    }
 }

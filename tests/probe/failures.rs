@@ -210,7 +210,13 @@ fn a_server_without_tls() {
 #[test]
 fn arguments_that_are_wrong() {
     for (arguments, said) in [
-        (&["/items"][..], "write a whole URL, as in https://api.example.com/items"),
+        (&["/items"][..], "/items: it is a path; write a whole URL, or say what it is relative to"),
+        (&["api.example.com"], "api.example.com: it is no URL; write a whole one"),
+        (&["/items", "--compare", "https://a.example"], "2 values required"),
+        (
+            &["https://a.example/", "--compare", "https://a.example", "https://b.example"],
+            "write a path",
+        ),
         (&["ftp://a.example/"], "only http and https can be probed"),
         (&["https://user:pw@a.example/"], "take it out"),
         (
@@ -227,7 +233,10 @@ fn arguments_that_are_wrong() {
             "write it as in api.example.com:443:127.0.0.1",
         ),
         (&["https://a.example/", "--allow=no-such-rule"], "there is no such rule"),
-        (&["https://a.example/", "--cookie=a=b"], "--credentials"),
+        (
+            &["https://a.example/", "--cookie=a=b"],
+            "--cookie: browsers send it with credentials only",
+        ),
         (&["https://a.example/", "--public", "--credentials"], "cannot be used with"),
         (&["https://a.example/", "--not-found=none"], "begin it with a slash"),
         (&["https://a.example/", "--not-found=//b.example/"], "is no path"),

@@ -4,8 +4,10 @@
 
 mod failures;
 mod mistakes;
+mod reports;
 mod requests;
 mod server;
+mod suites;
 
 use std::process::Command;
 

@@ -59,14 +59,7 @@ impl Endpoint {
     }
 }
 
-/// The URL of a path on the same host.
-///
-/// # Errors
-///
-/// A clause, if it leads elsewhere.
-pub fn at_path(url: &Url, path: &str) -> Result<Url, String> {
-    let joined = url.join(path).ok().filter(|joined| joined.origin() == url.origin());
-    joined
-        .filter(|_| path.starts_with('/'))
-        .ok_or_else(|| format!("{path:?} is no path; begin it with a slash, as in /no/such/page"))
+/// The name of an endpoint without one: the path, if it was written as one.
+pub fn name(text: &str, url: &Url) -> String {
+    if text.starts_with('/') { text.to_owned() } else { url.to_string() }
 }

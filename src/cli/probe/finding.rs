@@ -47,9 +47,17 @@ impl Rule {
     }
 }
 
-/// A rule of this identifier.
-pub fn rule(id: &str) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| rule.id == id).copied()
+/// The identifier, if it is one.
+///
+/// # Errors
+///
+/// A sentence that lists them.
+pub fn known(id: &str) -> Result<String, String> {
+    if RULES.iter().any(|rule| rule.id == id) {
+        return Ok(id.to_owned());
+    }
+    let ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
+    Err(format!("there is no such rule; there are {}", ids.join(", ")))
 }
 
 macro_rules! rules {

@@ -233,7 +233,7 @@ fn max_age(visit: &Visit) -> Option<MaxAge> {
 
 /// Whether a page can do what it wants, what comes of it, and what the console
 /// says.
-fn told(visit: &Visit) -> (bool, String, Option<&'static str>) {
+pub fn told(visit: &Visit) -> (bool, String, Option<&'static str>) {
     let refused = |sentence: String| (false, sentence, None);
     match &visit.verdict {
         Verdict::Reads(_) => (true, "reads the response".into(), None),
@@ -335,7 +335,7 @@ fn title(name: &str) -> String {
 const LONGEST: usize = 500;
 
 /// A text without control characters, and not too long.
-fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let end = text.char_indices().nth(LONGEST).map(|(end, _)| end);
     let shown = end.and_then(|end| text.get(..end)).unwrap_or(text);
     let safe = shown.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
