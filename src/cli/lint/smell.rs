@@ -260,7 +260,7 @@ impl Smell {
             }
             Self::GatewayFilterOrder => (
                 "Envoy Gateway puts Wasm filters behind its authentication, which refuses preflights, and no EnvoyProxy among the files says otherwise",
-                "add an EnvoyProxy with filterOrder: [{name: envoy.filters.http.wasm, before: envoy.filters.http.cors}]",
+                "add an EnvoyProxy whose filterOrder puts envoy.filters.http.wasm before each kind of authentication in use",
             ),
             Self::SecondCorsLayer { what } => {
                 return (

@@ -125,9 +125,15 @@ fn fail_open(settings: Option<&Node>, fields: &[&str], add: &mut impl FnMut(&Spa
 
 /// Whether a file says where Envoy Gateway puts Wasm filters.
 pub fn orders_filters(root: &Node) -> bool {
+    const AUTHENTICATION: [&str; 5] =
+        ["jwt_authn", "oauth2", "basic_auth", "api_key_auth", "ext_authz"];
     let order = root.at(&["spec", "filterOrder"]).map(Node::elements).unwrap_or_default();
     root.text_at(&["kind"]) == Some("EnvoyProxy")
-        && order.iter().any(|entry| entry.text_at(&["name"]) == Some("envoy.filters.http.wasm"))
+        && order.iter().any(|entry| {
+            let before = entry.text_at(&["before"]).unwrap_or_default();
+            entry.text_at(&["name"]) == Some("envoy.filters.http.wasm")
+                && AUTHENTICATION.iter().any(|kind| before.ends_with(kind))
+        })
 }
 
 /// The fields of one object that add CORS headers.
