@@ -36,7 +36,8 @@ fn nobody_listens() {
 
 #[test]
 fn there_is_no_such_host() {
-    assert_eq!(complaint("http://no.such.host.invalid/", &[]), "no address of the host is known");
+    let said = complaint("http://no.such.host.invalid/", &[]);
+    assert!(said.starts_with("failed to lookup address information"), "{said}");
 }
 
 #[test]
@@ -63,14 +64,18 @@ fn a_server_that_says_it_slowly() {
 
 #[test]
 fn headers_without_end() {
-    let server = Server::serve(|_, stream| {
-        let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-        while sent.is_ok() {
-            sent = stream.write_all(b"X-Padding: 0123456789012345678901234567890123456789\r\n");
-        }
-    });
-    let said = complaint(&format!("{}/", server.url()), &[]);
-    assert!(said.starts_with("the headers of the answer are longer than"), "{said}");
+    for (line, said) in [
+        ("X: 0\r\n", "the answer is not HTTP/1.1: http parse resulted in too many headers"),
+        ("0123456789", "the headers of the answer are longer than 65536 bytes"),
+    ] {
+        let server = Server::serve(move |_, stream| {
+            let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+            while sent.is_ok() {
+                sent = stream.write_all(line.as_bytes());
+            }
+        });
+        assert_eq!(complaint(&format!("{}/", server.url()), &[]), said);
+    }
 }
 
 #[test]

@@ -61,7 +61,10 @@ fn check_golden(name: &str, printed: &str) {
         fs::write(&file, printed).unwrap();
     }
     let golden = fs::read_to_string(&file).unwrap();
-    assert_eq!(printed, golden, "{name}: not what {} holds", file.display());
+    for (n, (line, expected)) in printed.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(line, expected, "line {} of {name}", n + 1);
+    }
+    assert_eq!(printed.len(), golden.len(), "{name} begins or ends otherwise");
 }
 
 #[test]

@@ -229,9 +229,7 @@ fn clause(error: &ureq::Error) -> String {
         ureq::Error::Timeout(Timeout::Resolve) => "no address of the host in time".into(),
         ureq::Error::Timeout(_) => "no answer in time (--timeout)".into(),
         ureq::Error::HostNotFound => "no address of the host is known".into(),
-        ureq::Error::Rustls(error) => format!(
-            "TLS failed: {error}; --cacert names an authority to trust, --insecure trusts everybody"
-        ),
+        ureq::Error::Rustls(error) => of_tls(error),
         ureq::Error::Protocol(error) => format!("the answer is not HTTP/1.1: {error}"),
         ureq::Error::LargeResponseHeader(_, limit) => {
             format!("the headers of the answer are longer than {limit} bytes")
@@ -239,9 +237,22 @@ fn clause(error: &ureq::Error) -> String {
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             "the connection was closed before the answer was complete".into()
         }
-        ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::Io(error) => {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            inner.map_or_else(|| error.to_string(), of_tls)
+        }
         other => other.to_string(),
     }
+}
+
+fn of_tls(error: &rustls::Error) -> String {
+    let remedy = match error {
+        rustls::Error::InvalidCertificate(_) => {
+            "; --cacert names an authority to trust, --insecure trusts everybody"
+        }
+        _ => "",
+    };
+    format!("TLS failed: {error}{remedy}")
 }
 
 impl fmt::Display for Exchange {

@@ -195,8 +195,8 @@ fn site(page: &str, url: &Url) -> &'static str {
     }
     let registrable = |origin: &str| {
         let Origin { scheme, host, .. } = Origin::parse(origin).ok()?;
-        let domain = if origin::is_address(host) { host } else { psl::domain_str(host)? };
-        Some((scheme.to_owned(), domain.to_owned()))
+        let domain = psl::domain_str(host).filter(|_| !origin::is_address(host));
+        Some((scheme.to_owned(), domain.unwrap_or(host).to_owned()))
     };
     match (registrable(page), registrable(&target)) {
         (Some(page), Some(target)) if page == target => "same-site",
