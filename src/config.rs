@@ -66,7 +66,7 @@ pub enum UpstreamHeaders {
 }
 
 /// A whole configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config<'t> {
     /// `environment`
     pub environment: Option<Text>,
@@ -118,7 +118,7 @@ impl Settings {
 }
 
 /// The fields of one policy.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PolicyConfig<'t> {
     /// Its place: `policies[0]`, or nothing for the top level.
     pub at: String,
@@ -153,7 +153,7 @@ pub struct PolicyConfig<'t> {
 }
 
 /// `match`: the requests that a named policy is for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ScopeConfig<'t> {
     /// Its place.
     pub at: String,
@@ -164,7 +164,7 @@ pub struct ScopeConfig<'t> {
 }
 
 /// `allowOrigins`, in either of its forms.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum OriginsConfig<'t> {
     /// One list for every environment.
     Same(List<'t>),
@@ -178,7 +178,7 @@ pub enum OriginsConfig<'t> {
 }
 
 /// A text and its place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Text {
     /// The path of the field.
     pub at: String,
@@ -187,7 +187,7 @@ pub struct Text {
 }
 
 /// A list of texts and its place.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct List<'t> {
     /// The path of the field.
     pub at: String,

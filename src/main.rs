@@ -43,7 +43,8 @@ Examples:
   envoy-cors lint --environment production plugin.yaml
   kubectl get wasmplugins -A -o yaml | envoy-cors lint -
   curl -s http://localhost:9901/config_dump | envoy-cors lint -
-  envoy-cors explain --rule filter-before-cors";
+  envoy-cors explain --rule filter-before-cors
+  envoy-cors explain cors.yaml -- curl https://api.example.com -H 'Origin: https://app.example.com'";
 
 #[derive(Subcommand)]
 enum Command {
@@ -64,7 +65,16 @@ enum Command {
     /// right above: `# envoy-cors: allow RULE: REASON`. JSON has no comments; use
     /// --allow there. What the filter refuses cannot be allowed.
     Lint(cli::lint::Arguments),
-    /// Explain a rule of lint
+    /// Explain what a policy says of a request, or a rule of lint
+    ///
+    /// Plays the request through: which policy it falls under and why, the
+    /// preflight that the browser sends, every check with what it compares, the
+    /// headers of the answers, what the browser makes of them, and the smallest
+    /// change of the policy that would allow the request, tried out. Upstream is
+    /// taken to say nothing about CORS itself.
+    ///
+    /// Exit status: 0 if the page can read the response, 1 if it cannot, 2 if the
+    /// policy or the request cannot be read.
     Explain(cli::explain::Arguments),
     /// Ask a live endpoint as browsers do, and say what pages can do with it
     ///

@@ -3,7 +3,7 @@
 
 mod allow;
 mod environments;
-mod filter;
+pub mod filter;
 mod names;
 mod origins;
 pub mod rules;
@@ -161,8 +161,8 @@ impl Arguments {
                 (document, findings, configurations)
             }
             Err((document, error)) => {
-                let finding = syntax(&document, error);
-                (document, vec![finding], 0)
+                let found = syntax(&document, error);
+                (document, vec![Finding { found, refused: true }], 0)
             }
         };
         let allowed = allow::apply(&document, &self.allow, &mut findings);
@@ -274,12 +274,13 @@ fn size(node: &Node, in_origins: bool) -> usize {
     }
 }
 
-fn syntax(document: &Document, error: SyntaxError) -> Finding {
+/// A text that cannot be read.
+pub fn syntax(document: &Document, error: SyntaxError) -> report::Finding {
     let format = if document.name.ends_with(".json") { "JSON" } else { "YAML" };
     let templated = document.text.contains("{{");
     let smell = Smell::Syntax { format, message: error.message, templated };
     let end = error.at + usize::from(error.at < document.text.len());
-    Finding { refused: true, ..Finding::plain(error.at..end, &smell) }
+    Finding::plain(error.at..end, &smell).found
 }
 
 impl Checked {
