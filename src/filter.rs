@@ -140,7 +140,7 @@ fn report(policies: Option<&Policies>, problems: &Diagnostics) {
 
 fn summary(policies: &Policies) -> String {
     let names: Vec<_> = policies.iter().map(Policy::name).collect();
-    let origins: usize = policies.iter().map(Policy::origins).sum();
+    let origins: usize = policies.iter().map(|policy| policy.origins().len()).sum();
     let environment = match policies.environment() {
         Some(name) => format!("{name:?}"),
         None => "none".to_owned(),

@@ -40,7 +40,7 @@ pub struct Policy {
 
 /// A list of method or header names.
 #[derive(Default)]
-pub(crate) struct Names {
+pub struct Names {
     /// `*` is listed.
     any: bool,
     /// Sorted, in the case that browsers send.
@@ -68,10 +68,58 @@ impl Policy {
         self.mode
     }
 
-    /// How many origin patterns it lists for the chosen environment.
+    /// The origins of the chosen environment.
     #[must_use]
-    pub fn origins(&self) -> usize {
-        self.origins.len()
+    pub fn origins(&self) -> &Allowlist {
+        &self.origins
+    }
+
+    /// Methods beside the safelisted ones; those may be listed as well.
+    #[must_use]
+    pub fn methods(&self) -> &Names {
+        &self.methods
+    }
+
+    /// Request headers that scripts may set.
+    #[must_use]
+    pub fn headers(&self) -> &Names {
+        &self.headers
+    }
+
+    /// Response headers that scripts may read.
+    #[must_use]
+    pub fn exposed(&self) -> &Names {
+        &self.exposed
+    }
+
+    /// Whether cookies and HTTP authentication may go along.
+    #[must_use]
+    pub fn credentials(&self) -> bool {
+        self.credentials
+    }
+
+    /// How long browsers may remember a preflight, in seconds.
+    #[must_use]
+    pub fn max_age(&self) -> Option<u32> {
+        std::str::from_utf8(self.max_age.as_deref()?).ok()?.parse().ok()
+    }
+
+    /// What becomes of actual requests from other origins.
+    #[must_use]
+    pub fn disallowed_requests(&self) -> DisallowedRequests {
+        self.disallowed_requests
+    }
+
+    /// What becomes of preflights from other origins.
+    #[must_use]
+    pub fn unmatched_preflights(&self) -> UnmatchedPreflights {
+        self.unmatched_preflights
+    }
+
+    /// Who owns the headers of responses.
+    #[must_use]
+    pub fn upstream_headers(&self) -> UpstreamHeaders {
+        self.upstream_headers
     }
 
     /// The policy of a request whose path no policy can be trusted with: it
@@ -82,7 +130,8 @@ impl Policy {
 
     /// Whether a preflight for this method succeeds
     /// ([CORS-preflight fetch](https://fetch.spec.whatwg.org/#cors-preflight-fetch-0), step 7.5).
-    pub(crate) fn allows_method(&self, method: &[u8]) -> bool {
+    #[must_use]
+    pub fn allows_method(&self, method: &[u8]) -> bool {
         method::is_safelisted(method)
             || self.methods.listed.binary_search_by(|name| (**name).cmp(method)).is_ok()
             || (self.methods.any && method::is_requestable(method))
@@ -91,7 +140,8 @@ impl Policy {
     /// Whether a preflight for this request header succeeds (steps 7.6 and 7.7
     /// there). `*` covers `authorization` only where there are credentials,
     /// since then the names are written out.
-    pub(crate) fn allows_header(&self, name: &[u8]) -> bool {
+    #[must_use]
+    pub fn allows_header(&self, name: &[u8]) -> bool {
         let sent = || name.iter().map(u8::to_ascii_lowercase);
         self.headers.listed.binary_search_by(|listed| listed.iter().copied().cmp(sent())).is_ok()
             || (self.headers.any && (self.credentials || !name.eq_ignore_ascii_case(AUTHORIZATION)))
@@ -158,8 +208,14 @@ impl Policy {
 
 impl Names {
     /// Whether `*` is listed.
-    pub(crate) fn any(&self) -> bool {
+    #[must_use]
+    pub fn any(&self) -> bool {
         self.any
+    }
+
+    /// The names but `*`, sorted, in the case that browsers send.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.listed.iter().filter_map(|name| std::str::from_utf8(name).ok())
     }
 
     /// The list as a header value.

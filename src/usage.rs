@@ -61,7 +61,7 @@ fn line(policy: &Policy, unused: &[String]) -> String {
         "{{\"envoy_cors\":\"unused\",\"policy\":\"{}\",\"unused\":{},\"of\":{},\"allowOrigins\":[",
         policy.name(),
         unused.len(),
-        policy.origins(),
+        policy.origins.len(),
     );
     for (index, entry) in unused.iter().take(REPORTED).enumerate() {
         // Neither names nor patterns have anything to escape.
