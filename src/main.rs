@@ -7,11 +7,13 @@ use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 mod cli {
+    pub mod diff;
     pub mod document;
     pub mod embedded;
     pub mod explain;
     pub mod input;
     pub mod lint;
+    pub mod policy;
     pub mod probe;
     pub mod report;
     pub mod sarif;
@@ -91,6 +93,16 @@ enum Command {
     /// Exit status: 0 if there are notes at most, 1 if there is an error or a
     /// warning, 2 if a URL gives no answer or the arguments are wrong.
     Probe(Box<cli::probe::Arguments>),
+    /// Say what a change of a policy grants and takes away
+    ///
+    /// For review: `envoy-cors diff <(git show main:cors.yaml) cors.yaml`. Compares
+    /// what requests get, not texts: an entry that a wildcard covers grants nothing
+    /// new, and a host that moves to another policy is compared by that. Every
+    /// environment is compared. Each line comes with a request that shows it.
+    ///
+    /// Exit status: 0, or with --deny-widening 1 if anything is granted; 2 if a
+    /// file cannot be read or the filter would refuse it.
+    Diff(cli::diff::Arguments),
     /// Print a script that completes commands in a shell
     ///
     /// As in `envoy-cors completions bash > /etc/bash_completion.d/envoy-cors`.
@@ -120,6 +132,7 @@ fn main() -> ExitCode {
         Command::Lint(arguments) => cli::lint::run(&arguments),
         Command::Explain(arguments) => cli::explain::run(&arguments),
         Command::Probe(arguments) => cli::probe::run(&arguments),
+        Command::Diff(arguments) => cli::diff::run(&arguments),
         Command::Completions { shell } => complete(shell),
         Command::Man { command } => manual(command.as_deref()),
     };

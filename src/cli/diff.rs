@@ -1,0 +1,255 @@
+//! `envoy-cors diff`: what a change of a configuration grants and takes away.
+
+mod compare;
+mod print;
+mod request;
+mod scopes;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use envoy_cors::diagnostic::{Diagnostics, Problem, Severity};
+use envoy_cors::{Policies, Policy, decide};
+
+use super::policy::PolicyFile;
+use compare::{Grant, Side, beyond};
+use scopes::{Region, Scopes, regions};
+
+/// What to compare, and how to say it.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The file before the change; `-` is standard input
+    old: PathBuf,
+    /// The file after it
+    new: PathBuf,
+    /// Compare this environment only, not all that the files name
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Exit with 1 if anything is granted
+    #[arg(long)]
+    deny_widening: bool,
+    /// How to print the changes
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people: + is granted, - is taken away, ~ is neither
+    Text,
+    /// For programs
+    Json,
+}
+
+/// What changes for some requests in some environments.
+struct Section {
+    /// `None` is where `CORS_ENVIRONMENT` is unset. Empty if the files name none.
+    environments: Vec<Option<String>>,
+    /// Which requests, one of them in each.
+    regions: Vec<String>,
+    /// The policies before and after; `None` where there is none.
+    policies: [Option<String>; 2],
+    changes: Changes,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Changes {
+    granted: Vec<Example>,
+    taken: Vec<Example>,
+    /// Neither grants nor takes away, in words.
+    other: Vec<String>,
+    /// Neither policy is in force: this is what would change if they were.
+    shadow: bool,
+}
+
+/// A grant, what became of its example before the change, and what will.
+#[derive(Clone, PartialEq, Eq)]
+struct Example {
+    grant: Grant,
+    credentials: bool,
+    outcomes: [Option<&'static str>; 2],
+}
+
+/// A configuration in one environment; `None` if it does not load there.
+struct View {
+    environment: Option<String>,
+    policies: [Option<Policies>; 2],
+}
+
+/// Compares two files and prints what changed.
+///
+/// # Errors
+///
+/// What the operating system says, and a sentence on a file without a policy.
+pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
+    let files = [PolicyFile::read(&arguments.old)?, PolicyFile::read(&arguments.new)?];
+    let Some(views) = views(&files, arguments.environment.as_deref()) else {
+        return Ok(ExitCode::from(2));
+    };
+    let [old, new] = files.each_ref().map(|file| {
+        let mut scopes = Scopes::default();
+        file.each_policy(|policy| scopes.add(policy));
+        scopes
+    });
+    let regions = regions(&old, &new);
+    let mut sections: Vec<Section> = Vec::new();
+    for view in &views {
+        for section in view.sections(&regions, views.len() > 1) {
+            let same = |known: &&mut Section| {
+                (&known.regions, &known.policies, &known.changes)
+                    == (&section.regions, &section.policies, &section.changes)
+            };
+            match sections.iter_mut().find(same) {
+                Some(known) => known.environments.extend(section.environments),
+                None => sections.push(section),
+            }
+        }
+    }
+    let mut stdout = anstream::stdout().lock();
+    match arguments.format {
+        Format::Text => print::text(&sections, views.len(), &mut stdout)?,
+        Format::Json => writeln!(stdout, "{:#}", print::json(&sections))?,
+    }
+    stdout.flush()?;
+    Ok(ExitCode::from(u8::from(arguments.deny_widening && print::widens(&sections))))
+}
+
+/// The configurations in every environment, or nothing if the filter would
+/// refuse one of them for another reason than its environment; standard error
+/// tells why.
+fn views(files: &[PolicyFile; 2], only: Option<&str>) -> Option<Vec<View>> {
+    let mut names = files[0].environments();
+    let more = files[1].environments();
+    names.extend(more.into_iter().filter(|name| !files[0].environments().contains(name)));
+    if let Some(only) = only {
+        names = vec![only.to_owned()];
+    }
+    let mut refused = false;
+    let mut view = |environment: Option<&str>| {
+        let policies = files.each_ref().map(|file| {
+            let mut problems = Diagnostics::default();
+            let policies = file.compile(environment, &mut problems);
+            if policies.is_none() && (only.is_some() || !is_unlisted(&problems)) && !refused {
+                refused = true;
+                let _ = file.write(&problems, &mut anstream::stderr().lock());
+            }
+            policies
+        });
+        View { environment: environment.map(str::to_owned), policies }
+    };
+    let mut views: Vec<View> = names.iter().map(|name| view(Some(name))).collect();
+    if only.is_none() {
+        let written = view(None);
+        let [old, new] = written.policies.each_ref().map(|p| p.as_ref().map(Policies::environment));
+        // Where a file chooses its environment itself, that is compared if the
+        // choice changes; all others are there already.
+        if names.is_empty() || (old.is_some() && new.is_some() && old != new) {
+            views.push(written);
+        }
+    }
+    (!refused).then_some(views)
+}
+
+/// Whether a configuration is refused for nothing but its environment.
+fn is_unlisted(problems: &Diagnostics) -> bool {
+    let mut errors = problems.iter().filter(|problem| problem.severity() == Severity::Error);
+    errors.all(|error| {
+        matches!(error.problem, Problem::UnknownEnvironment { .. } | Problem::NoEnvironment)
+    })
+}
+
+/// Requests on which the same two policies decide.
+struct Group<'r> {
+    /// The index of the policy, and whether its paths are ambiguous.
+    deciding: [Option<(usize, bool)>; 2],
+    regions: Vec<&'r Region>,
+}
+
+impl View {
+    /// What changes, under the environment's name if it is `named`.
+    fn sections<'v>(
+        &'v self,
+        regions: &'v [Region],
+        named: bool,
+    ) -> impl Iterator<Item = Section> + 'v {
+        self.groups(regions).into_iter().filter_map(move |group| {
+            let changes = self.compare(&group)?;
+            let environment = self.environment.clone();
+            let environments = (named || environment.is_some()).then_some(environment);
+            Some(Section {
+                environments: environments.into_iter().collect(),
+                regions: print::regions(&group.regions, regions),
+                policies: [0, 1]
+                    .map(|side| self.policy(&group, side).map(|policy| policy.name().to_owned())),
+                changes,
+            })
+        })
+    }
+
+    fn groups<'r>(&self, regions: &'r [Region]) -> Vec<Group<'r>> {
+        let mut groups: Vec<Group<'r>> = Vec::new();
+        for region in regions {
+            let (host, path) = &region.example;
+            let header = |name: &str| match name {
+                ":authority" => Some(host.as_bytes().to_vec()),
+                ":path" => Some(path.as_bytes().to_vec()),
+                _ => None,
+            };
+            let deciding = [0, 1].map(|side: usize| {
+                let policies = self.policies.get(side)?.as_ref()?;
+                let decision = decide(policies, header)?;
+                let ambiguous = region.ambiguous.get(side).is_some_and(|ambiguous| *ambiguous);
+                Some((decision.policy().index(), ambiguous))
+            });
+            match groups.iter_mut().find(|group| group.deciding == deciding) {
+                Some(group) => group.regions.push(region),
+                None => groups.push(Group { deciding, regions: vec![region] }),
+            }
+        }
+        groups
+    }
+
+    fn policy(&self, group: &Group<'_>, side: usize) -> Option<&Policy> {
+        let (index, _) = (*group.deciding.get(side)?)?;
+        self.policies.get(side)?.as_ref()?.deciding().nth(index)
+    }
+
+    fn side(&self, group: &Group<'_>, side: usize) -> Side<'_> {
+        let loads = self.policies.get(side).is_some_and(Option::is_some);
+        match (self.policy(group, side), group.deciding.get(side)) {
+            (Some(policy), Some(Some((_, ambiguous)))) => {
+                Side::Policy { policy, ambiguous: *ambiguous }
+            }
+            _ if loads => Side::Upstream,
+            _ => Side::Refused,
+        }
+    }
+
+    /// What changes for a group, if anything does.
+    fn compare(&self, group: &Group<'_>) -> Option<Changes> {
+        let [old, new] = [self.side(group, 0), self.side(group, 1)];
+        let (host, path) = &group.regions.first()?.example;
+        let shadow = old.is_shadow() && new.is_shadow();
+        let [old_force, new_force] = [old, new].map(|side| side.in_force(shadow));
+        let grants = |from: &Side<'_>, to: &Side<'_>| -> Vec<Example> {
+            let credentials = matches!(to, Side::Policy { policy, .. } if policy.credentials());
+            let grants = beyond(from, to, host, path);
+            grants.into_iter().map(|grant| self.example(grant, credentials)).collect()
+        };
+        let changes = Changes {
+            granted: grants(&old_force, &new_force),
+            taken: grants(&new_force, &old_force),
+            other: print::other(&old, &new),
+            shadow,
+        };
+        let any = !changes.granted.is_empty() || !changes.taken.is_empty();
+        (any || !changes.other.is_empty()).then_some(changes)
+    }
+
+    fn example(&self, grant: Grant, credentials: bool) -> Example {
+        let outcomes =
+            self.policies.each_ref().map(|policies| grant.example.outcome(policies.as_ref()?));
+        Example { grant, credentials, outcomes }
+    }
+}
