@@ -11,11 +11,11 @@ use envoy_cors::pattern::OriginPattern;
 use envoy_cors::{Decision, Edit, Outcome, Policies, decide};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 mod strategies;
 
-use strategies::{configuration, origin, pattern, request};
+use strategies::{configuration, origin, pattern, policy, request};
 
 /// The definition of matching, by the text of the contract and not by tables.
 fn matches(pattern: &str, origin: &str) -> bool {
