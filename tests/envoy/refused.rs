@@ -154,7 +154,11 @@ impl Gateway {
         self.refused += 1;
         until("it is refused", || Ok(self.live.updates("update_rejected")? == self.refused))?;
         self.said.extend_from_slice(says);
-        told(&self.live.envoy.log(), &self.said)?;
+        let told = || told(&self.live.envoy.log(), &self.said);
+        // That of a container arrives a little later.
+        if until("the log tells why", || Ok(told().is_ok())).is_err() {
+            return told();
+        }
         self.answers()
     }
 

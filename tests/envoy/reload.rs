@@ -160,8 +160,8 @@ fn nothing_is_left(by: By) -> std::result::Result<(), Failed> {
             resident.extend(live.envoy.resident());
         }
     }
-    eprintln!("reload: {by:?}: {resident:?} bytes after each third of {REVISIONS} revisions");
     equal("VMs", vms, live.envoy.vms()?)?;
+    eprintln!("reload: {by:?}: {resident:?} bytes after each third of {REVISIONS} revisions");
     match resident.as_slice() {
         [_, before, after] if after.saturating_sub(*before) > MAX_GROWTH => {
             Err(format!("memory grew from {before} to {after} bytes").into())
