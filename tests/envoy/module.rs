@@ -59,7 +59,7 @@ const IMPORTS: [&str; 33] = [
     "wasi_snapshot_preview1.proc_exit",
 ];
 
-/// What a change may not exceed unseen: the module has 280 KiB, most of them of the standard library.
+/// What a change may not exceed unseen: the module has 283 KiB, most of them of the standard library.
 const MAX_SIZE: usize = 288 * 1024;
 
 pub fn trials() -> [Trial; 3] {
