@@ -158,7 +158,11 @@ fn write_listed(f: &mut fmt::Formatter<'_>, listed: &[String], authorization: bo
     match listed {
         [] => write!(f, "which lists none"),
         _ if listed.iter().any(|name| name == "*") && authorization => {
-            write!(f, "which lists {}; * does not cover it", listed.join(", "))
+            let listed = listed.join(", ");
+            write!(
+                f,
+                "which lists {listed}; * does not cover it, though browsers still let it pass"
+            )
         }
         _ if listed.iter().any(|name| name == "*") => {
             write!(f, "which lists {}; * is no wildcard with credentials", listed.join(", "))

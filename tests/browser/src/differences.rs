@@ -46,9 +46,9 @@ impl Taken {
         }
     }
 
-    /// Whether a page can make the request at all.
+    /// Whether a page of the same server can make the request at all.
     fn is_sendable(&self) -> bool {
-        check_sendable(&self.case.request("")).is_ok()
+        check_sendable(&self.case.request(&self.case.hops[0].origin)).is_ok()
     }
 }
 
@@ -135,7 +135,7 @@ fn cover_authorization(taken: &mut Taken) {
 }
 
 /// The headers that are sent, the lines of each put together.
-fn joined(taken: &Taken, join: fn(&str, &[u8], &[u8]) -> Vec<u8>) -> Lines {
+fn joined(taken: &Taken, join: impl Fn(&str, &[u8], &[u8]) -> Vec<u8>) -> Lines {
     let mut joined: Lines = Vec::new();
     for (name, value) in taken.case.request("").sent_headers() {
         match joined.iter_mut().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
@@ -165,10 +165,12 @@ fn count_space(taken: &mut Taken) {
 
 fn merge(taken: &mut Taken) {
     if taken.is_sendable() {
+        let no_cors = taken.case.mode == Mode::NoCors;
         taken.carried = joined(taken, |name, one, other| {
-            let replaced = one.is_empty() || other.is_empty();
-            let single = ["authorization", "content-type"];
-            if replaced || single.iter().any(|single| name.eq_ignore_ascii_case(single)) {
+            let is = |single: &&str| name.eq_ignore_ascii_case(single);
+            if ["authorization", "content-type"].iter().any(is) {
+                if no_cors { one.to_vec() } else { other.to_vec() }
+            } else if one.is_empty() || other.is_empty() {
                 other.to_vec()
             } else {
                 [one, other].join(&b", "[..])

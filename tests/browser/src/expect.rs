@@ -109,11 +109,17 @@ fn walk(taken: &Taken, origins: &Origins, sent: &mut Vec<String>) -> Result<Stri
             };
             return Ok(format!("{kind} {status} {}", readable.headers.join(" ")));
         };
-        for (request, headers) in [(&mut request, &case.headers), (&mut carried, &taken.carried)] {
-            if taken.restores_headers && response.status != 303 {
-                request.headers.clone_from(headers);
-            }
-            *request = follow(request, &response, &next.origin, next.user_info)?;
+        let lead = |request: &Request| follow(request, &response, &next.origin, next.user_info);
+        if taken.restores_headers {
+            request.headers.clone_from(&case.headers);
+            let (method, headers) = (case.method.clone(), taken.carried.clone());
+            let restored = lead(&Request { method, headers, ..carried.clone() })?;
+            carried = Request { headers: restored.headers, ..lead(&carried)? };
+        } else {
+            carried = lead(&carried)?;
+        }
+        request = lead(&request)?;
+        for request in [&mut request, &mut carried] {
             for change in &taken.redirected {
                 change(request, &hop.origin, &origins.page);
             }

@@ -1,7 +1,7 @@
 //! `src/browser.rs` against a real browser, case by case.
 //!
 //! `BROWSER` names it (`chromium` if unset, `firefox`, `webkit`), `CASES` says how many cases are
-//! drawn (300) and `SEED` which (1).
+//! drawn (1000) and `SEED` which (1).
 
 mod cache;
 mod case;
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
 
 async fn trials() -> Result<Vec<Trial>> {
     let browser = env::var("BROWSER").unwrap_or_else(|_| "chromium".into());
-    let count = env::var("CASES").map_or(Ok(300), |text| text.parse())?;
+    let count = env::var("CASES").map_or(Ok(1000), |text| text.parse())?;
     let seed = env::var("SEED").map_or(Ok(1), |text| text.parse())?;
 
     let state = server::Shared::default();
