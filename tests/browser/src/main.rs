@@ -138,6 +138,8 @@ fn number_in(line: &str) -> Option<usize> {
 /// How often things happened, for the README.
 #[derive(Default)]
 struct Report {
+    cases: usize,
+    different: usize,
     differences: BTreeMap<&'static str, usize>,
     ends: BTreeMap<String, usize>,
 }
@@ -161,11 +163,14 @@ impl Report {
             }
             expected = changed;
         }
+        self.cases += 1;
+        self.different += usize::from(expected != *standard);
         *self.ends.entry(expected.summary()).or_default() += 1;
         expected
     }
 
     fn print(&self) {
+        eprintln!("{:5} cases, {} of them a known difference", self.cases, self.different);
         for (end, count) in &self.ends {
             eprintln!("{count:5} {end}");
         }
