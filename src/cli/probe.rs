@@ -67,10 +67,10 @@ pub struct Arguments {
     #[arg(long = "origin", value_name = "ORIGIN", value_parser = parse::origin)]
     origins: Vec<String>,
     /// A method that pages use; can be repeated
-    #[arg(long = "method", value_name = "METHOD", default_value = "GET", value_parser = parse::method)]
+    #[arg(short = 'X', long = "method", value_name = "METHOD", default_value = "GET", value_parser = parse::method)]
     methods: Vec<String>,
     /// A header that pages set, `NAME: VALUE` or `NAME` alone; can be repeated
-    #[arg(long = "header", value_name = "HEADER", value_parser = parse::header_line)]
+    #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = parse::header_line)]
     headers: Vec<(String, Vec<u8>)>,
     /// Pages ask with the user's credentials (`credentials: "include"`)
     #[arg(long)]

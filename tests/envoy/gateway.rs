@@ -21,9 +21,7 @@ struct Gateways {
 
 impl Gateways {
     fn start(groups: &[Group]) -> Result<Self> {
-        let mut config = read("upstream.yaml");
-        *listener_address(&mut config) = bootstrap::loopback(0);
-        let upstream = Envoy::start(config, 1)?;
+        let upstream = shipped_upstream()?;
         let ours = upstream::start(replies(groups))?;
         Ok(Self {
             shipped: Envoy::start(in_front_of(upstream.port("upstream")), 1)?,
@@ -62,6 +60,13 @@ pub fn trials() -> Vec<Trial> {
 fn spend_the_token(port: u16, case: &Case) -> Result<()> {
     let request = client::request(&case.send, &case.name, Protocol::Http1)?;
     client::send(port, Protocol::Http1, request).map(drop)
+}
+
+/// What is shipped for the gateway to forward to.
+pub fn shipped_upstream() -> Result<Envoy> {
+    let mut config = read("upstream.yaml");
+    *listener_address(&mut config) = bootstrap::loopback(0);
+    Envoy::start(config, 1)
 }
 
 /// A file of the folder `envoy`.

@@ -20,6 +20,7 @@ mod launcher;
 mod live;
 mod load;
 mod module;
+mod probe;
 mod process;
 mod refused;
 mod reload;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     trials.extend(reports::trials());
     trials.extend([rollout::trial(), config_dump::trial()]);
     trials.extend(capabilities::trials());
+    trials.push(probe::trial());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

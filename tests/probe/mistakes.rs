@@ -339,10 +339,10 @@ const ROWS: &[Row] = &[
         ],
     },
     Row {
-        case: "the URL itself gives an error without headers",
-        server: |asked| with_preflights(asked, || reply(204, &[(ORIGIN, APP), HEADERS])),
-        arguments: &["--origin=https://app.example.com", "--header=authorization: x"],
-        finds: &[],
+        case: "the URL itself gives an error, and nobody a header",
+        server: |_| reply(401, &[]),
+        arguments: SIMPLE,
+        finds: &[("error error-without-cors", "the 401 has no CORS headers")],
     },
     Row {
         case: "a 401 without headers behind a preflight",
@@ -502,12 +502,29 @@ const ROWS: &[Row] = &[
         finds: &[("note subdomain-allowed", "https://stranger.example.com is allowed, with credentials, beside https://app.example.com")],
     },
     Row {
+        case: "a wildcard further down",
+        server: |asked| like_healthy(asked, |origin| origin.starts_with("https://") && origin.ends_with(".preview.example.com")),
+        arguments: &["--origin=https://pr-7.preview.example.com"],
+        finds: &[("note subdomain-allowed", "https://stranger.preview.example.com is allowed, with credentials, beside https://pr-7.preview.example.com")],
+    },
+    Row {
+        case: "a wildcard for one page, and a suffix without a dot for another",
+        server: |asked| like_healthy(asked, |origin| {
+            origin.starts_with("https://") && (origin.ends_with(".one.example") || origin.ends_with("two.example"))
+        }),
+        arguments: &["--origin=https://a.one.example", "--origin=https://a.two.example"],
+        finds: &[
+            ("note subdomain-allowed", "https://stranger.one.example is allowed, with credentials, beside https://a.one.example"),
+            ("error origin-suffix", "https://nottwo.example is allowed, with credentials: it ends like https://a.two.example"),
+        ],
+    },
+    Row {
         case: "sub-domains",
         server: |asked| like_healthy(asked, |origin| {
             origin.strip_suffix("app.example.com").is_some_and(|rest| rest == "https://" || (rest.starts_with("https://") && rest.ends_with('.')))
         }),
         arguments: FULL,
-        finds: &[("note subdomain-allowed", "https://stranger.app.example.com is allowed, with credentials, below https://app.example.com")],
+        finds: &[("note subdomain-allowed", "https://stranger.app.example.com is allowed, with credentials, beside https://app.example.com")],
     },
     Row {
         case: "any port",

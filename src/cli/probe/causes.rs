@@ -164,9 +164,10 @@ impl Cause<'_> {
 
     /// A preflight without ACAO: who has answered it?
     fn bare_preflight(&self, (last, status): Last<'_>) -> Finding {
+        // Whoever varies has looked at the origin.
         let plain_refused = || {
             let plain = self.observed.plain_options.as_ref().and_then(Exchange::status);
-            matches!(plain, Some(401 | 403))
+            plain == Some(status) && !last.lines(response::VARY).any(header::varies_on_origin)
         };
         let get = self.get_of_page();
         let get_granted = get.is_some_and(|get| get.lines(response::ALLOW_ORIGIN).next().is_some());

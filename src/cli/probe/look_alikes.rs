@@ -6,7 +6,7 @@ use super::endpoint::Endpoint;
 use super::finding::{self as rules, Finding, Rule};
 use super::observe::{Observed, Tried};
 use super::page::Grant;
-use super::strangers::Kind;
+use super::strangers::{Kind, look_alikes};
 use crate::cli::report::Severity;
 
 /// The kinds that a looser comparison explains as well, by that comparison.
@@ -16,7 +16,6 @@ const EXPLAINED: &[(Kind, &[Kind])] = &[
         &[
             Kind::Prefix,
             Kind::Suffix,
-            Kind::Glued,
             Kind::SpecialCharacter,
             Kind::Subdomain,
             Kind::Port,
@@ -24,32 +23,57 @@ const EXPLAINED: &[(Kind, &[Kind])] = &[
         ],
     ),
     (Kind::Prefix, &[Kind::SpecialCharacter, Kind::Port, Kind::TrailingDot]),
-    (Kind::Suffix, &[Kind::Glued, Kind::UnescapedDot, Kind::Subdomain, Kind::Sibling]),
-    // A wildcard for the sub-domains of the registrable domain.
-    (Kind::Sibling, &[Kind::Glued, Kind::Subdomain]),
-    (Kind::Glued, &[Kind::Subdomain]),
+    (Kind::Suffix, &[Kind::UnescapedDot]),
 ];
 
 /// What the strangers show.
 pub fn find(endpoint: &Endpoint, observed: &Observed) -> Vec<Finding> {
-    let of = |kind: Kind| observed.strangers.iter().filter(move |t| t.stranger.kind == kind);
+    let of = |kind: Kind| observed.strangers.iter().find(move |tried| tried.stranger.kind == kind);
     let expected = if endpoint.public { Grant::Anonymous } else { Grant::None };
-    let stranger = of(Kind::Stranger).find(|tried| tried.grant > expected);
-    let mut findings: Vec<_> =
-        stranger.map(|tried| stranger_allowed(endpoint, observed, tried)).into_iter().collect();
+    let stranger = of(Kind::Stranger).filter(|tried| tried.grant > expected);
+    let null = of(Kind::Null);
 
     // Whatever everybody may do is no news of a look-alike.
     let everybody = stranger.map_or(expected, |tried| tried.grant);
-    let granted = |kind: Kind| of(kind).find(|tried| tried.grant > everybody);
-    let explained = |kind: Kind| {
-        EXPLAINED.iter().any(|(by, kinds)| kinds.contains(&kind) && granted(*by).is_some())
-    };
-    let kinds = TELLING.iter().filter(|telling| !explained(telling.kind));
-    findings.extend(kinds.filter_map(|telling| {
-        let tried = granted(telling.kind)?;
-        Some(with_severity(telling.of(tried), tried.grant))
-    }));
+    let mut findings: Vec<_> =
+        stranger.map(|tried| stranger_allowed(endpoint, observed, tried)).into_iter().collect();
+    findings.extend(null.filter(|tried| tried.grant > everybody).map(null_allowed));
+    for origin in &endpoint.origins {
+        let look_alikes = look_alikes(origin);
+        let granted: Vec<&Tried> = look_alikes
+            .iter()
+            .filter_map(|it| observed.strangers.iter().find(|tried| tried.stranger == *it))
+            .filter(|tried| tried.grant > everybody)
+            .collect();
+        for finding in of_one(origin, &granted) {
+            if !findings.iter().any(|known| known.rule == finding.rule) {
+                findings.push(finding);
+            }
+        }
+    }
     findings
+}
+
+/// What the look-alikes of one origin show that are allowed.
+fn of_one(origin: &str, granted: &[&Tried]) -> Vec<Finding> {
+    let kind = |tried: &Tried| tried.stranger.kind;
+    let is_below = |kind: Kind| matches!(kind, Kind::Suffix | Kind::Subdomain);
+    let first_below = granted.iter().map(|tried| kind(tried)).find(|kind| is_below(*kind));
+    let first = |of: Kind| {
+        let found = granted.iter().find(|tried| kind(tried) == of);
+        found.filter(|_| !is_below(of) || first_below == Some(of))
+    };
+    let explained = |kind: Kind| {
+        EXPLAINED.iter().any(|(by, kinds)| kinds.contains(&kind) && first(*by).is_some())
+    };
+    let telling = TELLING.iter().filter(|telling| !explained(telling.kind));
+    telling.filter_map(|telling| Some(telling.of(first(telling.kind)?, origin))).collect()
+}
+
+fn null_allowed(tried: &Tried) -> Finding {
+    let message = format!("null is allowed{}", credentials(tried.grant));
+    let finding = rules::NULL_ALLOWED.found(message, "take null off the list", [&tried.exchange]);
+    with_severity(finding, tried.grant)
 }
 
 /// A stranger who can use the user's login makes it an error.
@@ -112,12 +136,11 @@ struct Telling {
 }
 
 impl Telling {
-    fn of(&self, tried: &Tried) -> Finding {
-        let origin = &tried.stranger.origin;
-        let resembles = tried.stranger.resembles.as_deref().unwrap_or_default();
-        let clause = self.clause.replace("{}", resembles);
-        let message = format!("{origin} is allowed{}{clause}", credentials(tried.grant));
-        self.rule.found(message, self.remedy, [&tried.exchange])
+    fn of(&self, tried: &Tried, allowed: &str) -> Finding {
+        let clause = self.clause.replace("{}", allowed);
+        let message =
+            format!("{} is allowed{}{clause}", tried.stranger.origin, credentials(tried.grant));
+        with_severity(self.rule.found(message, self.remedy, [&tried.exchange]), tried.grant)
     }
 }
 
@@ -126,17 +149,14 @@ const BOUNDARY: &str = "begin the suffix with a dot, or compare whole origins";
 
 #[rustfmt::skip]
 const TELLING: &[Telling] = &[
-    Telling { kind: Kind::Null, rule: rules::NULL_ALLOWED, clause: "", remedy: "take null off the list" },
     Telling { kind: Kind::Substring, rule: rules::ORIGIN_SUBSTRING, clause: ": it holds the host of {}", remedy: WHOLE },
     Telling { kind: Kind::Prefix, rule: rules::ORIGIN_PREFIX, clause: ": it begins with {}", remedy: WHOLE },
     Telling { kind: Kind::Suffix, rule: rules::ORIGIN_SUFFIX, clause: ": it ends like {}", remedy: BOUNDARY },
-    Telling { kind: Kind::Glued, rule: rules::ORIGIN_SUFFIX, clause: ": it ends like {}", remedy: BOUNDARY },
     Telling { kind: Kind::UnescapedDot, rule: rules::ORIGIN_UNESCAPED_DOT, clause: ": it has another character for a dot of {}",
         remedy: "escape the dots of the expression, or compare whole origins" },
     Telling { kind: Kind::SpecialCharacter, rule: rules::ORIGIN_SPECIAL_CHARACTER, clause: ": {} ends there for the expression", remedy: WHOLE },
     Telling { kind: Kind::Insecure, rule: rules::INSECURE_ORIGIN, clause: ", and {} without TLS is another origin", remedy: "compare the scheme too" },
-    Telling { kind: Kind::Sibling, rule: rules::SUBDOMAIN_ALLOWED, clause: ", beside {}", remedy: "list the origins, unless a wildcard is meant" },
-    Telling { kind: Kind::Subdomain, rule: rules::SUBDOMAIN_ALLOWED, clause: ", below {}", remedy: "list the origins, unless a wildcard is meant" },
+    Telling { kind: Kind::Subdomain, rule: rules::SUBDOMAIN_ALLOWED, clause: ", beside {}", remedy: "list the origins, unless a wildcard is meant" },
     Telling { kind: Kind::Port, rule: rules::PORT_IGNORED, clause: " like {}", remedy: "compare the port too, unless every port is meant" },
     Telling { kind: Kind::TrailingDot, rule: rules::TRAILING_DOT_ALLOWED, clause: " like {}", remedy: "compare byte for byte" },
     Telling { kind: Kind::Case, rule: rules::CASE_IGNORED, clause: " like {}", remedy: "compare byte for byte" },

@@ -13,21 +13,17 @@ pub enum Kind {
     Substring,
     /// The origin is the beginning of a longer one.
     Prefix,
-    /// The registrable domain is the end of a longer one: `notexample.com`.
+    /// The host, or a domain that it lies below, is the end of a longer name:
+    /// `notexample.com`.
     Suffix,
-    /// The host is the end of a longer one: `notapp.example.com`. It is below
-    /// the registrable domain, so that a wildcard may cover it.
-    Glued,
+    /// Another name below such a domain.
+    Subdomain,
     /// A dot has become another character.
     UnescapedDot,
     /// The host is followed by a character that ends a word.
     SpecialCharacter,
     /// `http` for `https`.
     Insecure,
-    /// A sub-domain.
-    Subdomain,
-    /// Another sub-domain of the registrable domain.
-    Sibling,
     /// Another port.
     Port,
     /// A host that ends in a dot.
@@ -41,8 +37,6 @@ pub enum Kind {
 pub struct Stranger {
     pub kind: Kind,
     pub origin: String,
-    /// The allowed origin that it resembles.
-    pub resembles: Option<String>,
 }
 
 /// The name of the unknown site: reserved, so that nobody has it
@@ -57,16 +51,12 @@ pub fn stranger() -> String {
 /// What to try beside the allowed origins: each origin once, none of `allowed`.
 pub fn strangers(allowed: &[String]) -> Vec<Stranger> {
     let mut strangers = vec![
-        Stranger { kind: Kind::Stranger, origin: stranger(), resembles: None },
-        Stranger { kind: Kind::Null, origin: "null".into(), resembles: None },
+        Stranger { kind: Kind::Stranger, origin: stranger() },
+        Stranger { kind: Kind::Null, origin: "null".into() },
     ];
-    for origin in allowed {
-        for (kind, look_alike) in look_alikes(origin) {
-            let known = |stranger: &Stranger| stranger.origin == look_alike;
-            if !allowed.contains(&look_alike) && !strangers.iter().any(known) {
-                let resembles = Some(origin.clone());
-                strangers.push(Stranger { kind, origin: look_alike, resembles });
-            }
+    for look_alike in allowed.iter().flat_map(|origin| look_alikes(origin)) {
+        if !strangers.iter().any(|known| known.origin == look_alike.origin) {
+            strangers.push(look_alike);
         }
     }
     strangers.retain(|stranger| !allowed.contains(&stranger.origin));
@@ -75,12 +65,16 @@ pub fn strangers(allowed: &[String]) -> Vec<Stranger> {
 
 /// Origins that resemble one. Of those that no page has (`App.example.com`,
 /// `app.example.com_`) it says that they are not compared as they are.
-fn look_alikes(allowed: &str) -> Vec<(Kind, String)> {
+///
+/// The first [`Kind::Suffix`] or [`Kind::Subdomain`] that is allowed tells which
+/// of both it is: a suffix without a dot before it, or a wildcard. They come in
+/// that order, from the registrable domain down to the host.
+pub fn look_alikes(allowed: &str) -> Vec<Stranger> {
     let Ok(Origin { scheme, host, port }) = Origin::parse(allowed) else { return Vec::new() };
     let suffix = port.map(|port| format!(":{port}")).unwrap_or_default();
     let with_host = |host: String| format!("{scheme}://{host}{suffix}");
     let mut found = Vec::new();
-    let mut add = |kind, origin| found.push((kind, origin));
+    let mut add = |kind, origin| found.push(Stranger { kind, origin });
 
     let other_port = if port == Some(8443) { 8444 } else { 8443 };
     add(Kind::Port, format!("{scheme}://{host}:{other_port}"));
@@ -98,25 +92,32 @@ fn look_alikes(allowed: &str) -> Vec<(Kind, String)> {
     for character in ['_', '!', '`'] {
         add(Kind::SpecialCharacter, with_host(format!("{host}{character}.{STRANGER}")));
     }
-    add(Kind::Subdomain, with_host(format!("stranger.{host}")));
     add(Kind::Case, with_host(host.to_ascii_uppercase()));
     if !host.ends_with('.') {
         add(Kind::TrailingDot, with_host(format!("{host}.")));
     }
-    let Some(domain) = psl::domain_str(host) else {
-        add(Kind::Suffix, with_host(format!("not{host}")));
-        return found;
+    let registrable = psl::domain_str(host).unwrap_or(host);
+    for domain in domains(host, registrable) {
+        add(Kind::Suffix, with_host(format!("not{domain}")));
+        add(Kind::Subdomain, with_host(format!("stranger.{domain}")));
+    }
+    let below = host.strip_suffix(registrable).and_then(|below| below.strip_suffix('.'));
+    let without_dot = match below {
+        Some(below) => format!("{below}x{registrable}"),
+        None => registrable.replacen('.', "x", 1),
     };
-    add(Kind::Suffix, with_host(format!("not{domain}")));
-    match host.strip_suffix(domain).and_then(|below| below.strip_suffix('.')) {
-        Some(below) => {
-            add(Kind::Glued, with_host(format!("not{host}")));
-            add(Kind::Sibling, with_host(format!("stranger.{domain}")));
-            add(Kind::UnescapedDot, with_host(format!("{below}x{domain}")));
-        }
-        None => add(Kind::UnescapedDot, with_host(domain.replacen('.', "x", 1))),
+    if without_dot != host {
+        add(Kind::UnescapedDot, with_host(without_dot));
     }
     found
+}
+
+/// The domain, and what lies between it and the host: nearest to the root first.
+fn domains<'h>(host: &'h str, domain: &str) -> Vec<&'h str> {
+    let above = std::iter::successors(Some(host), |name| Some(name.split_once('.')?.1));
+    let mut domains: Vec<_> = above.take_while(|name| name.len() >= domain.len()).collect();
+    domains.reverse();
+    domains
 }
 
 #[cfg(test)]
@@ -141,12 +142,12 @@ mod tests {
             (SpecialCharacter, "https://a.shop.co.uk_.stranger.example:8443"),
             (SpecialCharacter, "https://a.shop.co.uk!.stranger.example:8443"),
             (SpecialCharacter, "https://a.shop.co.uk`.stranger.example:8443"),
-            (Subdomain, "https://stranger.a.shop.co.uk:8443"),
             (Case, "https://A.SHOP.CO.UK:8443"),
             (TrailingDot, "https://a.shop.co.uk.:8443"),
             (Suffix, "https://notshop.co.uk:8443"),
-            (Glued, "https://nota.shop.co.uk:8443"),
-            (Sibling, "https://stranger.shop.co.uk:8443"),
+            (Subdomain, "https://stranger.shop.co.uk:8443"),
+            (Suffix, "https://nota.shop.co.uk:8443"),
+            (Subdomain, "https://stranger.a.shop.co.uk:8443"),
             (UnescapedDot, "https://axshop.co.uk:8443"),
         ];
         let expected: Vec<_> =
