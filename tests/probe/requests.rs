@@ -168,3 +168,20 @@ fn reports_hold_no_secrets() {
         assert!(printed.contains("Cookie: ..."), "{printed}");
     }
 }
+
+#[test]
+fn no_page_with_tls_asks_a_url_without() {
+    let server = Server::start(open);
+    let port = server.address.port();
+    let url = format!("http://api.example.com:{port}/");
+    let place = format!("--resolve=api.example.com:{port}:127.0.0.1");
+    let origin = format!("--origin={APP}");
+    let (status, printed, _) = probe(&[&url, &place, &origin, "--method=PUT", "--no-strangers"]);
+    assert_eq!(status, 1);
+    assert!(printed.contains("error[mixed-content]: a page of https://app.example.com cannot ask"));
+    let insecure = origin.replace("https", "http");
+    let (_, printed, _) = probe(&[&url, &place, &insecure, "--method=PUT", "--no-strangers"]);
+    assert!(printed.contains("error[origin-not-allowed]"), "{printed}");
+    // Nor does a browser tell such a server whence the page comes.
+    assert!(server.asked().iter().all(|asked| asked.get("sec-fetch-site").is_none()));
+}

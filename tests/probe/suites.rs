@@ -1,5 +1,6 @@
 //! Suite files: what they say is asked, and what is wrong with them is told.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
@@ -90,6 +91,12 @@ fn a_suite_is_asked_and_judged() {
         Value::from(vec!["https://a.example GET", "strangers", "caches"])
     );
     assert!(server.asked().iter().any(|asked| asked.path == "/v2/none"));
+
+    // A browser sends cookies only where a page asks with credentials.
+    run(&["--cookie=a=b"]);
+    let with_cookie = server.asked().into_iter().filter(|asked| asked.get("cookie").is_some());
+    let paths: BTreeSet<_> = with_cookie.map(|asked| asked.path).collect();
+    assert_eq!(paths, ["/v2/items?page=1".to_owned(), "/v2/none".to_owned()].into());
 
     // Whoever was to be refused is allowed.
     let text = SUITE.replace("https://old.example.com", "https://app.example.com");
