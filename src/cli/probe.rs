@@ -38,7 +38,7 @@ use super::report::Findings;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// What pages ask. A path, if --base or --compare says what it is relative to
-    #[arg(required_unless_present = "suite", value_name = "URL")]
+    #[arg(required_unless_present_any = ["suite", "rules"], value_name = "URL")]
     urls: Vec<String>,
     /// A YAML file that says what to ask, and what should come of it
     #[arg(
@@ -90,6 +90,9 @@ pub struct Arguments {
     /// Leave out the findings of a rule; can be repeated
     #[arg(long, value_name = "RULE", value_parser = finding::known)]
     allow: Vec<String>,
+    /// List the rules, with the severity of their findings, and ask nothing
+    #[arg(long, exclusive = true)]
+    rules: bool,
     /// A Cookie header to send where a browser would: with credentials, but not with preflights
     #[arg(long, value_name = "COOKIES")]
     cookie: Option<String>,
@@ -147,6 +150,10 @@ struct Connection {
 /// A sentence on arguments and files that are wrong, and what the operating
 /// system says of standard output.
 pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
+    if arguments.rules {
+        text::write_rules(&mut anstream::stdout().lock())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let suite = arguments.suite.as_deref().map(Suite::read).transpose()?;
     if let [one, other] = arguments.compare.as_slice() {
         let endpoints = [

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod failures;
+mod look_alikes;
 mod mistakes;
 mod reports;
 mod requests;
+mod row;
 mod server;
 mod suites;
 

@@ -157,7 +157,7 @@ fn everything_that_is_wrong_is_told_with_its_place() {
                 "6:17: endpoints[0].unauthorized: \"//b.example/x\" is no path: begin it with a slash, as in /no/such/page",
                 "7:12: endpoints[0].refuse[0]: this refuses what the endpoint allows: write `origins`, `methods` or `headers`",
                 "8:20: endpoints[0].allow.no-cors: there is no reason: write why the finding is meant",
-                "8:24: endpoints[0].allow.nope: there is no such rule: there are no-cors, origin-not-allowed,",
+                "8:24: endpoints[0].allow.nope: there is no such rule: `envoy-cors probe --rules` lists them",
             ],
         ),
         ("endpoints: [", &["1:12: not valid YAML: unclosed bracket '['"]),

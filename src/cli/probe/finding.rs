@@ -23,7 +23,7 @@ pub struct Finding {
 pub struct Rule {
     pub id: &'static str,
     /// Of its findings, unless strangers gain credentials by them.
-    severity: Severity,
+    pub severity: Severity,
     /// Why it matters, in a sentence.
     pub why: &'static str,
 }
@@ -51,13 +51,11 @@ impl Rule {
 ///
 /// # Errors
 ///
-/// A sentence that lists them.
+/// A sentence that says where they are listed.
 pub fn known(id: &str) -> Result<String, String> {
-    if RULES.iter().any(|rule| rule.id == id) {
-        return Ok(id.to_owned());
-    }
-    let ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
-    Err(format!("there is no such rule; there are {}", ids.join(", ")))
+    let rule = RULES.iter().find(|rule| rule.id == id);
+    rule.map(|rule| rule.id.to_owned())
+        .ok_or_else(|| "there is no such rule; `envoy-cors probe --rules` lists them".into())
 }
 
 macro_rules! rules {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::finding::RULES;
 use super::outcome::{Found, Outcome, Page, Shown};
 use crate::cli::report::Severity;
 
@@ -95,4 +96,16 @@ pub fn write_found(found: &Found, to: &mut impl Write) -> io::Result<()> {
     }
     writeln!(to, "  why:  {}", found.why)?;
     writeln!(to, "  help: {}\n", found.remedy)
+}
+
+/// Writes what each rule is about.
+///
+/// # Errors
+///
+/// What the writer says.
+pub fn write_rules(to: &mut impl Write) -> io::Result<()> {
+    RULES.iter().try_for_each(|rule| {
+        writeln!(to, "{:8} {BOLD}{}{BOLD:#}", rule.severity.name(), rule.id)?;
+        writeln!(to, "         {}", rule.why)
+    })
 }
