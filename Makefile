@@ -10,7 +10,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE = dist/envoy-cors-$(VERSION)
 
-.PHONY: help run build wasm command dist test check dependencies advisories unit manifests workflows envoy monitoring test-versions test-dist browser browser-differential compose-test bench clean
+.PHONY: help run build wasm command dist test check dependencies advisories unit manifests workflows envoy monitoring test-versions test-dist browser browser-differential page compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,14 +45,14 @@ sbom = @SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) target/tools/bin/cargo-cyc
 	--format json --spec-version 1.5 --describe binaries --no-build-deps --target $(1) && \
 	sed 's|path+file://$(CURDIR)[^"]*|envoy-cors@$(VERSION)|' $(2).cdx.json > $(RELEASE)/$(3).cdx.json && rm -- *.cdx.json
 
-test: check dependencies unit manifests workflows envoy monitoring test-versions browser ## Everything that CI checks, but for a release and docker compose
+test: check dependencies unit manifests workflows envoy monitoring test-versions browser page ## Everything that CI checks, but for a release and docker compose
 
 check: ## Formatting, lints and documentation, for the native and the wasm target
 	@rustup --quiet target add $(TARGET)
 	cargo fmt --check --all
 	cargo clippy --locked --all-targets --all-features --test envoy -- -D warnings
 	cargo clippy --locked --lib --target $(TARGET) -- -D warnings
-	cargo clippy --locked --package browser --all-targets -- -D warnings
+	cargo clippy --locked --package browser --all-targets --test page -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib --target $(TARGET) --document-private-items
 
@@ -102,6 +102,11 @@ browser-differential: ## The same with many more cases, and against Firefox and 
 		PATH="$$PWD/target/geckodriver/bin:$$PATH" BROWSER=$$browser CASES=5000 \
 			xvfb-run --auto-servernum cargo test --locked --package browser -- --quiet || failed=1; \
 	done; [ -z "$$failed" ]
+
+page: wasm ## The page of `make run` in a real Chromium
+	tests/install-browsers chromium
+	@tests/node/install >/dev/null
+	ENVOY="$$(tests/install-envoy $(NEWEST))" cargo test --locked --package browser --test page
 
 compose-test: wasm ## All cases against Envoy in docker compose
 	tests/compose/test env ENVOY_CORS_COMPOSE=1 cargo test --locked --test envoy

@@ -73,7 +73,8 @@ serving on {url}, until Ctrl-C; access log: target/run/gateway.log; admin: http:
   curl -i -H 'Origin: {app}' -H 'Host: nobody.example' {url}/         404, no route
   curl -i -H 'Origin: {app}' -d "$(printf %2000d 0)" {url}/upload   413, more than a KiB
 other paths: /private 401, /admin 403, /limited 429 from the second on, /down 503, /slow 504, /old 301, /healthz 200;
-and from upstream: /broken 500, /legacy and /opinionated with CORS headers of their own"""
+and from upstream: /broken 500, /legacy and /opinionated with CORS headers of their own
+the same from a browser: {page}"""
 
 
 def main():
@@ -99,7 +100,8 @@ def main():
         status = transcript("127.0.0.1", GATEWAY)
         if args.once:
             return status
-        print(TRY.format(url=f"http://127.0.0.1:{GATEWAY}", admin=ADMIN, app=APP, stranger=STRANGER))
+        page = f"http://localhost:{UPSTREAM}/page"
+        print(TRY.format(url=f"http://127.0.0.1:{GATEWAY}", admin=ADMIN, app=APP, stranger=STRANGER, page=page))
         while True:
             fail_if_exited(children)
             time.sleep(0.5)

@@ -1,18 +1,13 @@
 //! A real browser, driven through WebDriver.
 
-use std::error::Error;
-use std::process::Stdio;
 use std::time::Duration;
 
 use envoy_cors::browser::{Credentials, Mode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use thirtyfour::{Capabilities, WebDriver};
-use tokio::process::{Child, Command};
 
 use crate::case::Case;
-
-pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+use crate::webdriver::{Result, Session};
 
 /// What the page saw of a response.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,29 +19,20 @@ pub struct Seen {
 
 /// A browser with the page in it.
 pub struct Browser {
-    driver: WebDriver,
-    process: Child,
+    session: Session,
     pub logs: bool,
 }
 
 impl Browser {
     pub async fn start(name: &str, page: &str) -> Result<Self> {
-        let (command, capabilities) = match name {
-            "chromium" => ("chromedriver", chromium()),
-            "firefox" => ("geckodriver", firefox()),
-            "webkit" => ("WebKitWebDriver", webkit()),
-            other => return Err(format!("BROWSER={other}: chromium, firefox or webkit").into()),
-        };
-        let (process, url) = start_driver(command).await?;
-        let capabilities: Capabilities = serde_json::from_value(capabilities)?;
-        let driver = WebDriver::new(url, capabilities).await?;
-        driver.set_script_timeout(Duration::from_secs(300)).await?;
-        driver.goto(page).await?;
-        Ok(Self { driver, process, logs: name == "chromium" })
+        let session = Session::start(name).await?;
+        session.driver.set_script_timeout(Duration::from_secs(300)).await?;
+        session.driver.goto(page).await?;
+        Ok(Self { session, logs: name == "chromium" })
     }
 
     pub async fn version(&self) -> Result<String> {
-        Ok(self.driver.execute("return navigator.userAgent", vec![]).await?.convert()?)
+        Ok(self.session.driver.execute("return navigator.userAgent", vec![]).await?.convert()?)
     }
 
     /// Runs cases of which the first has this number. `None` stands for a promise
@@ -55,7 +41,7 @@ impl Browser {
         let calls: Vec<_> =
             cases.iter().enumerate().map(|(index, case)| call(first + index, case)).collect();
         let script = "run(arguments[0]).then(arguments[1], error => arguments[1](String(error)))";
-        Ok(self.driver.execute_async(script, vec![calls.into()]).await?.convert()?)
+        Ok(self.session.driver.execute_async(script, vec![calls.into()]).await?.convert()?)
     }
 
     /// The console's lines since the last call.
@@ -63,14 +49,12 @@ impl Browser {
         if !self.logs {
             return Ok(Vec::new());
         }
-        let log = self.driver.browser_log().await?;
+        let log = self.session.driver.browser_log().await?;
         Ok(log.into_iter().map(|entry| entry.message).collect())
     }
 
-    pub async fn quit(mut self) -> Result<()> {
-        self.driver.quit().await?;
-        self.process.kill().await?;
-        Ok(())
+    pub async fn quit(self) -> Result<()> {
+        self.session.quit().await
     }
 }
 
@@ -94,59 +78,4 @@ fn call(number: usize, case: &Case) -> Value {
             Credentials::Include => "include",
         },
     })
-}
-
-async fn start_driver(command: &str) -> Result<(Child, String)> {
-    // WebKit's driver does not choose a port by itself.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let mut process = Command::new(command)
-        .arg(format!("--port={port}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("{command}: {error}; tests/install-browsers installs it"))?;
-    let address = format!("127.0.0.1:{port}");
-    for _ in 0..200 {
-        if tokio::net::TcpStream::connect(&address).await.is_ok() {
-            return Ok((process, format!("http://{address}")));
-        }
-        if let Some(status) = process.try_wait()? {
-            return Err(format!("{command} ended ({status})").into());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Err(format!("{command} does not listen").into())
-}
-
-fn chromium() -> Value {
-    json!({
-        "browserName": "chrome",
-        "goog:loggingPrefs": { "browser": "ALL" },
-        "goog:chromeOptions": { "args": [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-        ] },
-    })
-}
-
-fn firefox() -> Value {
-    json!({
-        "browserName": "firefox",
-        "moz:firefoxOptions": { "args": ["-headless"] },
-    })
-}
-
-fn webkit() -> Value {
-    json!({ "browserName": "MiniBrowser", "webkitgtk:browserOptions": {
-        "binary": "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser",
-        "args": ["--automation"],
-    } })
 }

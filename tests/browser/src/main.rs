@@ -11,6 +11,7 @@ mod expect;
 mod generate;
 mod observe;
 mod server;
+mod webdriver;
 mod wpt;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,9 +20,10 @@ use std::process::ExitCode;
 
 use case::{Case, Origins};
 use differences::Taken;
-use driver::{Browser, Result, Seen};
+use driver::{Browser, Seen};
 use expect::Trace;
 use libtest_mimic::{Arguments, Trial};
+use webdriver::Result;
 
 /// Cases in one call of the page.
 const BATCH: usize = 250;
