@@ -133,11 +133,15 @@ fn bodies_without_end_are_no_obstacle() {
 #[test]
 fn one_url_that_fails_does_not_stop_the_others() {
     let server = Server::start(|_| reply(200, &[]));
-    let (status, printed, complaints) =
-        probe(&["http://no.such.host.invalid/", &server.url(), ORIGIN]);
-    assert_eq!(status, 2);
-    assert!(printed.contains("error[no-cors]"), "{printed}");
-    assert_eq!(complaints.lines().count(), 1, "{complaints}");
+    for format in ["text", "json", "junit", "html"] {
+        let format = format!("--format={format}");
+        let (status, printed, complaints) =
+            probe(&["http://no.such.host.invalid/", &server.url(), ORIGIN, &format]);
+        assert_eq!(status, 2);
+        assert!(printed.contains("no response has a CORS header"), "{printed}");
+        assert!(printed.contains("failed to lookup address"), "{printed}");
+        assert_eq!(complaints.lines().count(), 1, "{complaints}");
+    }
 }
 
 /// Answers over TLS, with a certificate for `localhost` that nobody has signed.

@@ -49,13 +49,12 @@ impl Endpoint {
             method: method.to_owned(),
             headers: headers.to_vec(),
             mode: Mode::Cors,
-            credentials: self.credentials_mode(),
+            credentials: if self.credentials {
+                Credentials::Include
+            } else {
+                Credentials::SameOrigin
+            },
         }
-    }
-
-    /// Of the requests of its pages.
-    pub fn credentials_mode(&self) -> Credentials {
-        if self.credentials { Credentials::Include } else { Credentials::SameOrigin }
     }
 }
 

@@ -7,17 +7,13 @@ use askama::Template;
 use super::compare::Comparison;
 use super::outcome::Outcome;
 
-const STYLE: &str = include_str!("page.css");
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// Writes the page.
 ///
 /// # Errors
 ///
 /// What the writer says.
 pub fn write(outcomes: &[Outcome], to: &mut impl io::Write) -> io::Result<()> {
-    Page { outcomes, style: STYLE, version: VERSION }.write_into(to)?;
-    writeln!(to)
+    write_page("CORS: what pages can do", outcomes, None, to)
 }
 
 /// Writes the same of a comparison.
@@ -26,7 +22,18 @@ pub fn write(outcomes: &[Outcome], to: &mut impl io::Write) -> io::Result<()> {
 ///
 /// What the writer says.
 pub fn write_comparison(comparison: &Comparison, to: &mut impl io::Write) -> io::Result<()> {
-    Drift { comparison, style: STYLE, version: VERSION }.write_into(to)?;
+    write_page("CORS: what differs", &[], Some(comparison), to)
+}
+
+fn write_page(
+    title: &str,
+    outcomes: &[Outcome],
+    comparison: Option<&Comparison>,
+    to: &mut impl io::Write,
+) -> io::Result<()> {
+    let style = include_str!("page.css");
+    let version = env!("CARGO_PKG_VERSION");
+    Page { title, outcomes, comparison, style, version }.write_into(to)?;
     writeln!(to)
 }
 
@@ -40,13 +47,32 @@ pub fn write_comparison(comparison: &Comparison, to: &mut impl io::Write) -> io:
 <meta charset="utf-8"/>
 <meta name="viewport" content="width=device-width, initial-scale=1"/>
 <meta name="color-scheme" content="light dark"/>
-<title>CORS: what pages can do</title>
+<title>{{ title }}</title>
 <style>
 {{ style|safe }}</style>
 </head>
 <body>
-<header><h1>CORS: what pages can do</h1></header>
+<header><h1>{{ title }}</h1></header>
 <main>
+{%- if let Some(comparison) = comparison %}
+<p>{{ comparison.summary() }}</p>
+{%- for failed in comparison.errors() %}
+<p class="bad">{{ failed.url }}: {{ failed.error }}</p>
+{%- endfor %}
+{%- if comparison.differences().next().is_some() %}
+<table>
+<caption>Answers that differ</caption>
+<thead><tr><th scope="col">Endpoint</th><th scope="col">Who asks what</th><th scope="col">Answer</th>
+{%- for base in comparison.bases %}<th scope="col">{{ base }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for (name, difference) in comparison.differences() %}
+<tr><th scope="row">{{ name }}</th><td>{{ difference.subject }}</td><td>{{ difference.field }}</td>
+{%- for answer in difference.answers %}<td>{{ answer }}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody>
+</table>
+{%- endif %}
+{%- endif %}
 {%- for outcome in outcomes %}
 <section>
 <h2>{{ outcome.name }}</h2>
@@ -106,52 +132,9 @@ pub fn write_comparison(comparison: &Comparison, to: &mut impl io::Write) -> io:
 </html>"#
 )]
 struct Page<'o> {
+    title: &'o str,
     outcomes: &'o [Outcome],
-    style: &'static str,
-    version: &'static str,
-}
-
-/// So is this.
-#[derive(Template)]
-#[template(
-    ext = "html",
-    source = r#"<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<meta name="color-scheme" content="light dark"/>
-<title>CORS: what differs</title>
-<style>
-{{ style|safe }}</style>
-</head>
-<body>
-<header><h1>CORS: what differs</h1></header>
-<main>
-<p>{{ comparison.summary() }}</p>
-{%- for failed in comparison.errors() %}
-<p class="bad">{{ failed.url }}: {{ failed.error }}</p>
-{%- endfor %}
-{%- if comparison.differences().next().is_some() %}
-<table>
-<caption>Answers that differ</caption>
-<thead><tr><th scope="col">Endpoint</th><th scope="col">Who asks what</th><th scope="col">Answer</th>
-{%- for base in comparison.bases %}<th scope="col">{{ base }}</th>{% endfor %}</tr></thead>
-<tbody>
-{%- for (name, difference) in comparison.differences() %}
-<tr><th scope="row">{{ name }}</th><td>{{ difference.subject }}</td><td>{{ difference.field }}</td>
-{%- for answer in difference.answers %}<td>{{ answer }}</td>{% endfor %}</tr>
-{%- endfor %}
-</tbody>
-</table>
-{%- endif %}
-</main>
-<footer><p>envoy-cors {{ version }}</p></footer>
-</body>
-</html>"#
-)]
-struct Drift<'c> {
-    comparison: &'c Comparison,
+    comparison: Option<&'o Comparison>,
     style: &'static str,
     version: &'static str,
 }
