@@ -34,8 +34,38 @@ use page::Pages;
 use super::input;
 use super::report::Findings;
 
+const EXAMPLES: &str = "\
+Examples:
+  envoy-cors probe https://api.example.com/items --origin https://app.example.com
+  envoy-cors probe https://api.example.com/items --origin https://app.example.com \\
+      -X GET -X PUT -H 'Content-Type: application/json' --credentials --unauthorized /login
+  envoy-cors probe --suite cors-suite.yaml --format junit > cors.xml
+  envoy-cors probe --suite cors-suite.yaml \\
+      --compare https://staging.example.com https://api.example.com
+
+A suite:
+  base: https://api.example.com           # what the paths below are relative to; --base wins
+  origins: [https://app.example.com]      # the pages of every endpoint without its own
+  endpoints:
+    - url: /items                         # required: a path or a whole URL
+      name: items                         # all others may be left out
+      origins: [https://app.example.com, https://admin.example.com]
+      methods: [GET, PUT]                 # GET alone, if nothing is said
+      headers: { content-type: application/json }
+      credentials: true
+      reads: [x-request-id]
+      refuse:                             # beside the strangers; of all origins, if none is named
+        - { methods: [DELETE] }
+        - { origins: [https://old.example.com] }
+      notFound: /items/none
+      unauthorized: /login
+      allow: { subdomain-allowed: previews live there } # a rule, and why its findings are meant
+    - url: /public
+      public: true                        # every page should be allowed, without credentials";
+
 /// What to ask, and how to say what came of it.
 #[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// What pages ask. A path, if --base or --compare says what it is relative to
     #[arg(required_unless_present_any = ["suite", "rules"], value_name = "URL")]
@@ -91,7 +121,7 @@ pub struct Arguments {
     #[arg(long, value_name = "RULE", value_parser = finding::known)]
     allow: Vec<String>,
     /// List the rules, with the severity of their findings, and ask nothing
-    #[arg(long, exclusive = true)]
+    #[arg(long)]
     rules: bool,
     /// A Cookie header to send where a browser would: with credentials, but not with preflights
     #[arg(long, value_name = "COOKIES")]

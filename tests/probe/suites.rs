@@ -216,3 +216,19 @@ fn files_that_cannot_be_suites() {
     assert_eq!(status, 2);
     assert!(complaints.contains("cannot be used with"), "{complaints}");
 }
+
+#[test]
+fn the_suite_of_the_help_is_one() {
+    let (status, help, _) = probe(&["--help"]);
+    assert_eq!(status, 0);
+    let (_, suite) = help.split_once("A suite:\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("suite.yaml");
+    fs::write(&file, suite).unwrap();
+    let server = Server::start(api);
+    let arguments = [&format!("--suite={}", file.display()), &format!("--base={}", server.url())];
+    let (status, printed, complaints) = probe(&arguments.map(String::as_str));
+    assert_eq!((status, &*complaints), (1, ""), "{printed}");
+    let asked: BTreeSet<_> = server.asked().into_iter().map(|asked| asked.path).collect();
+    assert_eq!(asked, ["/items", "/items/none", "/login", "/public"].map(str::to_owned).into());
+}
