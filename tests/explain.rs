@@ -104,6 +104,22 @@ fn what_cannot_be_explained_is_refused() {
     }
 }
 
+#[test]
+fn nothing_reaches_the_terminal_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "allowOrigins: {\"a\\e[31m\": [\"https://a.example\"], c: []}\nenvironment: c\n";
+    fs::write(folder.path().join("cors.yaml"), policy).unwrap();
+    let curl = "curl https://b.example -H 'x-a: \x1b' -X 'G\x1b' --\x1b -H 'origin: https://a.example/\x1b'";
+    for arguments in [&["cors.yaml", "--curl", curl][..], &["cors.yaml", "--curl", curl, "-XPUT"]] {
+        let arguments: Vec<_> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        let (status, printed, complaint) = explain(&arguments, folder.path(), "");
+        assert_eq!((status, complaint.as_str()), (1, ""));
+        let unseen: Vec<_> =
+            printed.lines().filter(|line| line.contains(char::is_control)).collect();
+        assert_eq!(unseen, [""; 0], "{printed}");
+    }
+}
+
 /// With `BLESS` in the environment, what is printed becomes what is expected.
 #[test]
 fn transcripts_are_what_is_printed() {

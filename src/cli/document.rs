@@ -53,6 +53,17 @@ pub enum VmEnvironment {
     FromHost,
 }
 
+impl VmEnvironment {
+    /// The environment that it chooses, as far as the file tells. An empty name
+    /// chooses none.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Set(name) if !name.is_empty() => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// In which form a configuration stands there.
 enum Written<'d> {
     /// As part of the document.

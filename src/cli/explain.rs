@@ -146,14 +146,13 @@ fn explain(arguments: &Arguments, file: &Path) -> io::Result<Option<bool>> {
         }
     };
     let source = Source { document: &document, configuration };
-    let environment = source.environment(arguments.environment.as_deref());
+    let environment = arguments.environment.as_deref().or(configuration.vm.name());
     let mut problems = Diagnostics::default();
     let config = configuration.read(&mut problems);
-    let policies = config
-        .clone()
-        .and_then(|config| Policies::compile(config, environment.as_deref(), &mut problems));
+    let policies =
+        config.clone().and_then(|config| Policies::compile(config, environment, &mut problems));
     let (Some(config), Some(policies)) = (config, policies) else {
-        source::report(&document, &source.errors(&problems))?;
+        source::report(&document, &lint::filter::errors(configuration, &problems))?;
         if problems.iter().any(|problem| problem.problem == Problem::NoEnvironment) {
             complain("choose one for this explanation with --environment");
         }

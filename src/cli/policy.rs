@@ -5,12 +5,11 @@ use std::path::Path;
 
 use envoy_cors::Policies;
 use envoy_cors::config::{Config, OriginsConfig};
-use envoy_cors::diagnostic::{Diagnostics, Severity};
+use envoy_cors::diagnostic::Diagnostics;
 
-use super::document::{Configuration, Document, VmEnvironment};
-use super::lint;
+use super::document::{Configuration, Document};
 use super::report::Findings;
-use super::{input, report};
+use super::{input, lint};
 
 /// A file that holds one configuration of the filter.
 pub struct PolicyFile {
@@ -50,20 +49,13 @@ impl PolicyFile {
     ) -> Option<Policies> {
         let configuration = self.configuration()?;
         let config = configuration.read(problems)?;
-        let vm = match &configuration.vm {
-            VmEnvironment::Set(name) if !name.is_empty() => Some(name.as_str()),
-            _ => None,
-        };
-        Policies::compile(config, environment.or(vm), problems)
+        Policies::compile(config, environment.or(configuration.vm.name()), problems)
     }
 
     /// Writes the errors among some problems, each with its line.
     pub fn write(&self, problems: &Diagnostics, to: &mut impl Write) -> io::Result<()> {
         let Some(configuration) = self.configuration() else { return Ok(()) };
-        let errors = problems.iter().filter(|problem| problem.severity() == Severity::Error);
-        let mut findings: Vec<report::Finding> =
-            errors.map(|problem| lint::filter::finding(&configuration, problem)).collect();
-        findings.sort_by_key(|finding| finding.span.start);
+        let findings = lint::filter::errors(&configuration, problems);
         let Document { name, text, .. } = &self.document;
         Findings { name, text, findings: &findings }.write_text(to)
     }

@@ -90,15 +90,16 @@ fn origin(
         }
         _ if ambiguous => "no origin is allowed, because of the path".to_owned(),
         (_, Some(list)) if decision.allows_origin() => allowed_origin(decision, &text, list),
-        (_, Some(list)) if !list.items.is_empty() => {
+        (_, Some(list)) => {
             let near = near_miss(&text, policy, list).map(|near| format!("; {near}"));
             let near = near.unwrap_or_default();
             match list.items.len() {
+                0 => format!("{text} is not allowed, for {} is empty{near}", list.at),
                 1 => format!("{text} is not the one entry of {}{near}", list.at),
                 n => format!("{text} is none of the {n} entries of {}{near}", list.at),
             }
         }
-        _ => format!("{text} is not allowed: no origin is"),
+        (_, None) => format!("{text} is not allowed: no origin is"),
     };
     let passed = decision.allows_origin() || decision.outcome() == Outcome::SameOrigin;
     Check::new("origin", passed, because)

@@ -1,5 +1,7 @@
 //! The difference of two configurations, as whoever keeps them writes it.
 
+use std::collections::HashSet;
+
 use envoy_cors::config::{Config, List, OriginsConfig, PolicyConfig, field_path, snake_case};
 use serde_json::{Value, json};
 
@@ -49,10 +51,11 @@ fn compare(before: &PolicyConfig<'_>, after: &PolicyConfig<'_>, edits: &mut Vec<
         set("allowCredentials", after.allow_credentials.into());
     }
     for (before, after) in lists(before).into_iter().zip(lists(after)) {
-        let lacks = |list: &List<'_>, text: &str| list.items.iter().all(|(_, other)| other != text);
-        let texts = |list: &List<'_>, other: &List<'_>| -> Vec<String> {
-            let texts = list.items.iter().map(|(_, text)| text.clone().into_owned());
-            texts.filter(|text| lacks(other, text)).collect()
+        let texts = |list: &'_ List<'_>, other: &'_ List<'_>| -> Vec<String> {
+            // Lists may have a hundred thousand elements.
+            let known: HashSet<&str> = other.items.iter().map(|(_, text)| &**text).collect();
+            let texts = list.items.iter().filter(|(_, text)| !known.contains(&**text));
+            texts.map(|(_, text)| text.clone().into_owned()).collect()
         };
         let (remove, append) = (texts(before, after), texts(after, before));
         if !(remove.is_empty() && append.is_empty()) {

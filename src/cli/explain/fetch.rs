@@ -14,7 +14,9 @@ pub fn parse(text: &str) -> Result<Pasted, String> {
     let (_, call) = text
         .split_once("fetch(")
         .ok_or("there is no call of fetch(); paste one as developer tools copy it")?;
-    let arguments = arguments(call).ok_or("the call of fetch() is not closed; paste all of it")?;
+    let arguments = arguments(call).ok_or(
+        "the call of fetch() is not closed, or is nested more deeply than any; paste all of it",
+    )?;
     let arguments: Vec<Value> = json5::from_str(&format!("[{arguments}]")).map_err(|error| {
         format!(
             "the arguments of fetch() are not plain data ({error}); write out what they compute"
@@ -92,6 +94,9 @@ fn headers(value: Value) -> Option<Vec<(String, String)>> {
     }
 }
 
+/// Most brackets in brackets, so that reading them cannot exhaust the stack.
+const MAX_DEPTH: usize = 100;
+
 /// What stands before the parenthesis that closes a call.
 fn arguments(call: &str) -> Option<&str> {
     let mut depth = 0_usize;
@@ -103,9 +108,10 @@ fn arguments(call: &str) -> Option<&str> {
             (Some(open), _) if open == c => quote = None,
             (Some(_), _) => {}
             (None, '"' | '\'' | '`') => quote = Some(c),
-            (None, '(') => depth += 1,
             (None, ')') if depth == 0 => return call.get(..at),
-            (None, ')') => depth -= 1,
+            (None, '(' | '[' | '{') if depth == MAX_DEPTH => return None,
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
             (None, _) => {}
         }
     }

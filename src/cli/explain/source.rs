@@ -2,10 +2,7 @@
 
 use std::io;
 
-use envoy_cors::diagnostic::{Diagnostics, Severity};
-
-use crate::cli::document::{Configuration, Document, VmEnvironment};
-use crate::cli::lint::filter;
+use crate::cli::document::{Configuration, Document};
 use crate::cli::report::{Finding, Findings};
 
 /// A policy in its file.
@@ -47,15 +44,6 @@ pub fn choose<'d>(
 }
 
 impl Source<'_> {
-    /// The environment of the VM, as far as it is known.
-    pub fn environment(&self, given: Option<&str>) -> Option<String> {
-        let written = match &self.configuration.vm {
-            VmEnvironment::Set(name) if !name.is_empty() => Some(name.clone()),
-            _ => None,
-        };
-        given.map(str::to_owned).or(written)
-    }
-
     /// File and line of a field, or of the nearest one that it stands in.
     pub fn place(&self, field: &str) -> String {
         let line = line_of(self.document, self.configuration.span(field, false).start);
@@ -66,15 +54,6 @@ impl Source<'_> {
     /// way round.
     pub fn is_json(&self) -> bool {
         self.configuration.string_start().is_some() || self.document.name.ends_with(".json")
-    }
-
-    /// For what the filter refuses it.
-    pub fn errors(&self, problems: &Diagnostics) -> Vec<Finding> {
-        let errors = problems.iter().filter(|problem| problem.severity() == Severity::Error);
-        let finding = |problem| filter::finding(self.configuration, problem);
-        let mut findings: Vec<_> = errors.map(finding).collect();
-        findings.sort_by_key(|finding| finding.span.start);
-        findings
     }
 }
 

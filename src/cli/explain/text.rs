@@ -50,16 +50,16 @@ fn write_page(explanation: &Explanation<'_>, to: &mut impl Write) -> io::Result<
         Credentials::Include => ", with credentials",
         Credentials::SameOrigin | Credentials::Omit => "",
     };
-    let (page, method, url) = (&request.page, request.sent_method(), &asked.url);
+    let (page, method, url) = (&request.page, safe(request.sent_method()), &asked.url);
     writeln!(to, "A {HEADING}page{HEADING:#} of {page} asks {method} {url}{credentials}")?;
     for (name, value) in &request.headers {
-        writeln!(to, "  {name}: {}", value.escape_ascii())?;
+        writeln!(to, "  {}: {}", safe(name), value.escape_ascii())?;
     }
     let dropped: Vec<_> = request.dropped_headers().collect();
     if !dropped.is_empty() {
-        writeln!(to, "  (the browser does not let a page set {})", dropped.join(", "))?;
+        writeln!(to, "  (the browser does not let a page set {})", safe(&dropped.join(", ")))?;
     }
-    asked.notes.iter().try_for_each(|note| writeln!(to, "  ({note})"))
+    asked.notes.iter().try_for_each(|note| writeln!(to, "  ({})", safe(note)))
 }
 
 fn write_policy(
@@ -71,14 +71,15 @@ fn write_policy(
     match selection.policy {
         Some(policy) => {
             let (name, place) = (name(policy), source.place(&policy.at));
-            let environment = explanation.environment.map(|name| format!(", environment {name}"));
+            let environment =
+                explanation.environment.map(|name| format!(", environment {}", safe(name)));
             let environment = environment.unwrap_or_default();
             let shadow = if policy.mode == Mode::Shadow { ", mode shadow" } else { "" };
             writeln!(to, "\n{HEADING}Policy{HEADING:#} {name} ({place}{environment}{shadow})")?;
         }
         None => writeln!(to, "\n{HEADING}No policy{HEADING:#}")?,
     }
-    selection.because.iter().try_for_each(|clause| writeln!(to, "  {clause}"))
+    selection.because.iter().try_for_each(|clause| writeln!(to, "  {}", safe(clause)))
 }
 
 fn write_exchange(
@@ -148,7 +149,7 @@ fn write_response(exchange: &Exchange, to: &mut impl Write) -> io::Result<()> {
 fn write_checks(checks: &[Check], to: &mut impl Write) -> io::Result<()> {
     for Check { name, passed, because } in checks {
         let (style, mark) = if *passed { (GOOD, "ok") } else { (BAD, "NO") };
-        writeln!(to, "    {style}{mark}{style:#}  {name:11}  {because}")?;
+        writeln!(to, "    {style}{mark}{style:#}  {name:11}  {}", safe(because))?;
     }
     Ok(())
 }
@@ -255,6 +256,7 @@ fn write_edits(
 ) -> io::Result<()> {
     for Edit { field, what } in explanation.edits(parts) {
         let place = source.place(&field);
+        let field = safe(&field);
         let key = field.rsplit('.').next().unwrap_or_default();
         let key = if source.is_json() { format!("{key:?}") } else { key.to_owned() };
         match what {
@@ -270,7 +272,7 @@ fn write_edits(
                 if !append.is_empty() {
                     steps.push(format!("add {}", append.join(", ")));
                 }
-                writeln!(to, "  {field} ({place}): {}", steps.join(" and "))?;
+                writeln!(to, "  {field} ({place}): {}", safe(&steps.join(" and ")))?;
                 writeln!(to, "    {key}: {}", shortened(&now, append.len()))?;
             }
             What::Policy(fields) => {
@@ -296,6 +298,11 @@ fn write_policy_fields(
         true => writeln!(to, "    {{ {} }}", fields.join(", ")),
         false => writeln!(to, "    - {}", fields.join("\n      ")),
     }
+}
+
+/// A text that does nothing to a terminal.
+fn safe(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Most elements of a list that are shown before new ones.

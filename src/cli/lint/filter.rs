@@ -1,6 +1,6 @@
 //! What the filter itself says of a configuration, each under a rule.
 
-use envoy_cors::diagnostic::{Diagnostic, InvalidHost, Problem, Severity};
+use envoy_cors::diagnostic::{Diagnostic, Diagnostics, InvalidHost, Problem, Severity};
 use envoy_cors::origin::Malformed;
 use envoy_cors::pattern::{InvalidPattern, OriginPattern};
 
@@ -33,6 +33,15 @@ pub fn finding(configuration: &Configuration<'_>, diagnostic: &Diagnostic) -> Fi
         span: json_error().unwrap_or_else(|| configuration.span(&diagnostic.at, about_key)),
         string_start: configuration.string_start(),
     }
+}
+
+/// All problems for which the filter refuses a configuration, in the order of
+/// its text.
+pub fn errors(configuration: &Configuration<'_>, problems: &Diagnostics) -> Vec<Finding> {
+    let errors = problems.iter().filter(|problem| problem.severity() == Severity::Error);
+    let mut findings: Vec<_> = errors.map(|problem| finding(configuration, problem)).collect();
+    findings.sort_by_key(|finding| finding.span.start);
+    findings
 }
 
 /// Which rule a problem breaks.
