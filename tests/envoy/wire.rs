@@ -55,10 +55,9 @@ impl Upstream {
     /// Sends the request of `case` to the gateway on `port`, on a connection of its own.
     pub fn exchange(&self, port: u16, protocol: Protocol, case: &Case) -> Result<Exchange> {
         let answer = client::run(async {
-            let stream = BufStream::new(TcpStream::connect(("127.0.0.1", port)).await?);
             match protocol {
-                Protocol::Http1 => http1(stream, case).await,
-                Protocol::Http2 => http2(stream, case).await,
+                Protocol::Http1 => http1(port, case).await,
+                Protocol::Http2 => http2(port, &case.name, &case.send).await,
             }
         })?;
         let forwarded = std::mem::take(&mut *self.got.lock().unwrap());
@@ -119,12 +118,17 @@ fn push_lines(bytes: &mut Vec<u8>, lines: &[(String, Vec<u8>)]) {
 /// What goes through a WebSocket.
 const PING: &[u8; 4] = b"ping";
 
-async fn http1(mut stream: Stream, case: &Case) -> Result<Vec<u8>> {
+async fn connect(port: u16) -> Result<Stream> {
+    Ok(BufStream::new(TcpStream::connect(("127.0.0.1", port)).await?))
+}
+
+async fn http1(port: u16, case: &Case) -> Result<Vec<u8>> {
+    let mut stream = connect(port).await?;
     let Request { method, path, authority, headers, .. } = &case.send;
     let mut request = [method, &b" "[..], path, b" HTTP/1.1\r\nhost: ", authority].concat();
     request.extend(format!("\r\nx-case: {}\r\n", case.name).into_bytes());
     push_lines(&mut request, headers);
-    if let Some(body) = body(case) {
+    if let Some(body) = body(&case.send) {
         request.extend(format!("content-length: {}\r\n\r\n", body.len()).into_bytes());
         request.extend(body);
     } else {
@@ -143,8 +147,8 @@ async fn http1(mut stream: Stream, case: &Case) -> Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn body(case: &Case) -> Option<&'static [u8]> {
-    (case.send.method == b"POST").then_some(b"a body")
+fn body(request: &Request) -> Option<&'static [u8]> {
+    (request.method == b"POST").then_some(b"a body")
 }
 
 /// One message of HTTP/1.1.
@@ -190,12 +194,14 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Written by hand, because clients hide what they get.
-async fn http2(mut stream: Stream, case: &Case) -> Result<Vec<u8>> {
+/// The answer to `request`, of the row `name`, on a connection of its own. Written by hand, because
+/// clients hide what they get and choose what they send.
+pub async fn http2(port: u16, name: &str, request: &Request) -> Result<Vec<u8>> {
+    let mut stream = connect(port).await?;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
-    let block = header_block(case);
+    let block = header_block(name, request);
     let pieces: Vec<_> = block.chunks(16_384).collect();
-    let body = body(case);
+    let body = body(request);
     for (index, piece) in pieces.iter().enumerate() {
         let kind = if index == 0 { HEADERS } else { CONTINUATION };
         let mut flags = if index == 0 && body.is_none() { END_STREAM } else { 0 };
@@ -232,14 +238,14 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     [&length[..], &[kind, flags], &stream, payload].concat()
 }
 
-fn header_block(case: &Case) -> Vec<u8> {
-    let Request { method, scheme, authority, path, headers, .. } = &case.send;
+fn header_block(name: &str, request: &Request) -> Vec<u8> {
+    let Request { method, scheme, authority, path, headers, .. } = request;
     let pseudo: [(&str, &[u8]); 5] = [
         (":method", method),
         (":scheme", scheme),
         (":authority", authority),
         (":path", path),
-        ("x-case", case.name.as_bytes()),
+        ("x-case", name.as_bytes()),
     ];
     let lines = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
     let mut block = Vec::new();
