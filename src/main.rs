@@ -17,6 +17,7 @@ mod cli {
     pub mod probe;
     pub mod report;
     pub mod sarif;
+    pub mod site;
     pub mod tree;
 }
 

@@ -3,9 +3,10 @@
 
 use envoy_cors::browser::{self, Failure, Preflight, Readable, Request, Response};
 use envoy_cors::header::request as name;
-use envoy_cors::origin::is_loopback;
 use envoy_cors::{Decision, Edit, Policies, decide};
 use url::{Position, Url};
+
+use crate::cli::site::{is_mixed_content, is_trustworthy, site};
 
 /// What a browser sends, as far as it gets, and how that ends.
 pub struct Course {
@@ -24,6 +25,9 @@ pub enum End {
     Readable(Readable),
     /// The browser refuses.
     Refused(Failure),
+    /// The browser refuses to ask for an URL without TLS, because the page came
+    /// with it.
+    MixedContent,
     /// The gateway refuses a request whose response no page could read anyway.
     Rejected,
 }
@@ -48,6 +52,9 @@ impl Course {
     pub fn of(policies: &Policies, request: &Request, url: &Url) -> Self {
         if let Err(failure) = browser::check_sendable(request) {
             return Self { preflight: None, actual: None, end: End::Refused(failure) };
+        }
+        if is_mixed_content(&request.page, url) {
+            return Self { preflight: None, actual: None, end: End::MixedContent };
         }
         let preflight = browser::preflight_for(request)
             .map(|preflight| Exchange::of(policies, preflight_lines(request, &preflight, url)));
@@ -133,9 +140,8 @@ fn target_lines(method: &str, request: &Request, url: &Url) -> Vec<(String, Vec<
         (name::PATH, &url[Position::BeforePath..Position::AfterQuery]),
     ];
     // Only trustworthy servers are told.
-    if url.scheme() == "https" || url.host_str().is_some_and(is_loopback) {
-        let site = if request.is_same_origin() { "same-origin" } else { "cross-site" };
-        lines.push((name::SEC_FETCH_SITE, site));
+    if is_trustworthy(url) {
+        lines.push((name::SEC_FETCH_SITE, site(&request.page, url)));
     }
     lines.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

@@ -124,7 +124,8 @@ fn verdict(end: &End) -> Value {
         End::Refused(failure) => {
             json!({ "failure": failure.to_string(), "console": failure.console_phrase() })
         }
-        End::Rejected => json!({}),
+        End::MixedContent => json!({ "failure": "mixed content" }),
+        End::Rejected => json!({ "failure": "rejected by the gateway" }),
     }
 }
 

@@ -140,6 +140,10 @@ fn asked() -> impl Strategy<Value = Asked> {
 
 /// The verdict, by the functions of both halves and not by those of `explain`.
 fn judge(policies: &Policies, request: &Request, url: &Url) -> End {
+    let sendable = browser::check_sendable(request).is_ok();
+    if sendable && request.page.starts_with("https:") && url.scheme() == "http" {
+        return End::MixedContent;
+    }
     fn answer(decision: Option<Decision>) -> (Response, bool) {
         let mut response = Response { status: 200, headers: Vec::new() };
         let Some(decision) = decision else { return (response, false) };
@@ -292,7 +296,8 @@ proptest! {
             Remedy::Nothing => {
                 let ambiguous = explanation.selection.as_ref().is_some_and(|s| s.ambiguous);
                 let unsendable = browser::check_sendable(request).is_err();
-                prop_assert!(ambiguous || unsendable);
+                let mixed = explanation.course.end == End::MixedContent;
+                prop_assert!(ambiguous || unsendable || mixed);
             }
         }
         for way in instead {

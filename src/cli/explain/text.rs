@@ -163,6 +163,8 @@ fn write_max_age(answer: &Response, to: &mut impl Write) -> io::Result<()> {
     )
 }
 
+const MIXED_CONTENT: &str = "the browser does not send this request: the page came over TLS, and the URL has none (mixed content)";
+
 fn write_end(explanation: &Explanation<'_>, to: &mut impl Write) -> io::Result<()> {
     let asked = explanation.asked;
     let (verdict, sentence) = match &explanation.course.end {
@@ -181,6 +183,7 @@ fn write_end(explanation: &Explanation<'_>, to: &mut impl Write) -> io::Result<(
             (format!("{GOOD}Allowed{GOOD:#}"), sentence)
         }
         End::Refused(failure) => (format!("{BAD}Denied{BAD:#}"), failure.to_string()),
+        End::MixedContent => (format!("{BAD}Denied{BAD:#}"), MIXED_CONTENT.to_owned()),
         End::Rejected => {
             let sentence = "the gateway refuses the request before upstream sees it".to_owned();
             (format!("{BAD}Denied{BAD:#}"), sentence)

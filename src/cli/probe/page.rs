@@ -2,10 +2,10 @@
 //! where redirects lead.
 
 use envoy_cors::browser::{self, Credentials, Failure, Readable, Request, Response};
-use envoy_cors::origin::{self, Origin};
 use url::Url;
 
 use super::client::{Client, Exchange};
+use crate::cli::site::{is_mixed_content, is_trustworthy, site};
 
 /// What a page did.
 #[derive(Clone, Debug)]
@@ -167,16 +167,6 @@ pub fn location(answer: &Response) -> Option<String> {
     Some(String::from_utf8_lossy(value).into_owned())
 }
 
-/// The user's own machine is as good as TLS
-/// ([Mixed Content](https://w3c.github.io/webappsec-mixed-content/#should-block-fetch)).
-fn is_mixed_content(page: &str, url: &Url) -> bool {
-    page.starts_with("https://") && !is_trustworthy(url)
-}
-
-fn is_trustworthy(url: &Url) -> bool {
-    url.scheme() == "https" || url.host_str().is_some_and(origin::is_loopback)
-}
-
 /// What the browser tells of the page beside its origin
 /// ([Fetch Metadata](https://w3c.github.io/webappsec-fetch-metadata/)).
 fn fetch_metadata(page: &str, url: &Url) -> Vec<(String, Vec<u8>)> {
@@ -186,22 +176,6 @@ fn fetch_metadata(page: &str, url: &Url) -> Vec<(String, Vec<u8>)> {
     [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "cors"), ("sec-fetch-site", site(page, url))]
         .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
         .into()
-}
-
-fn site(page: &str, url: &Url) -> &'static str {
-    let target = url.origin().ascii_serialization();
-    if page == target {
-        return "same-origin";
-    }
-    let registrable = |origin: &str| {
-        let Origin { scheme, host, .. } = Origin::parse(origin).ok()?;
-        let domain = psl::domain_str(host).filter(|_| !origin::is_address(host));
-        Some((scheme.to_owned(), domain.unwrap_or(host).to_owned()))
-    };
-    match (registrable(page), registrable(&target)) {
-        (Some(page), Some(target)) if page == target => "same-site",
-        _ => "cross-site",
-    }
 }
 
 /// What a page may do with the answer to its request without a preflight.
