@@ -10,11 +10,12 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::asked::Asked;
+use super::asked::{Asked, Given};
 use super::change::Remedy;
 use super::course::End;
 use super::explanation::Explanation;
 use super::json::edits;
+use super::{curl, fetch};
 
 /// Few names, so that policies and requests meet often. Those at the end cannot
 /// stand beside credentials.
@@ -303,6 +304,21 @@ proptest! {
         for way in instead {
             let changed = applied(&configuration, &edits(&explanation, &way.parts));
             prop_assert!(allows(&changed, &way.request, url), "{}: {}", way.what, changed);
+        }
+    }
+
+    #[test]
+    fn no_paste_panics(
+        text in "\\PC{0,60}",
+        pieces in vec("curl |fetch\\(|-[HXbduFIG]|--(data|header|url)=?|[ '\"\\\\$\n(){},:\\[\\]]|'https://a.example'|x-a: 1", 0..20),
+    ) {
+        let pieces = pieces.concat();
+        let pasted = [&text, &pieces].into_iter().flat_map(|text| {
+            [curl::parse(text), fetch::parse(text), curl::parse(&format!("curl {text}")), fetch::parse(&format!("fetch({text})"))]
+        });
+        for pasted in pasted.flatten() {
+            let given = Given { origin: Some("https://b.example".into()), ..Given::default() };
+            let _ = Asked::new(given, pasted);
         }
     }
 }
