@@ -283,7 +283,7 @@ proptest! {
             Failure::Preflight(Denial::NoAllowOrigin) | Failure::Response(Denial::NoAllowOrigin) => "origin",
             Failure::Preflight(_) | Failure::Response(_) => "credentials",
             Failure::Method { .. } => "method",
-            Failure::Header { .. } => "header",
+            Failure::Header { .. } | Failure::Authorization { .. } => "header",
             other => panic!("{other}"),
         });
         prop_assert_eq!(named, refusal, "{:?}", failure);

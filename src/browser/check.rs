@@ -125,7 +125,11 @@ pub fn check_preflight(request: &Request, response: &Response) -> Result<(), Fai
     if request.sent_headers().iter().any(|(name, _)| is_authorization(name))
         && !listed(&names, "authorization")
     {
-        return Err(Failure::Header { name: "authorization".to_owned(), listed: names });
+        return Err(if any(&names) {
+            Failure::Authorization { listed: names }
+        } else {
+            Failure::Header { name: "authorization".to_owned(), listed: names }
+        });
     }
     let refused =
         unsafe_names(request).into_iter().find(|name| !listed(&names, name) && !any(&names));
@@ -395,6 +399,7 @@ mod tests {
             let listed = listed.iter().map(|name| (*name).to_owned()).collect();
             Some(Failure::Header { name: name.into(), listed })
         };
+        let uncovered = Some(Failure::Authorization { listed: vec!["*".to_owned()] });
         let two = &["x-b", "X-A"][..];
         let authorization = &["authorization", "a"][..];
         // credentials, method, headers, ACAM, ACAH, failure
@@ -412,7 +417,8 @@ mod tests {
             (Include, "GET", two, &["*"], &["*"], header("x-a", &["*"])),
             (Omit, "GET", two, &[], &["x-a"], header("x-b", &["x-a"])),
             (Omit, "PUT", two, &[], &[], method("PUT", &[])),
-            (Omit, "GET", authorization, &[], &["*"], header("authorization", &["*"])),
+            (Omit, "GET", authorization, &[], &["*"], uncovered),
+            (Include, "GET", authorization, &[], &["*"], header("authorization", &["*"])),
             (Omit, "GET", authorization, &[], &["a"], header("authorization", &["a"])),
             (Omit, "GET", authorization, &[], &["*", "AUTHORIZATION"], None),
             (

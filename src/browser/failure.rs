@@ -33,6 +33,13 @@ pub enum Failure {
         /// What ACAH lists.
         listed: Vec<String>,
     },
+    /// ACAH covers every header with `*`, but for `authorization`, which it does
+    /// not name. Browsers have not followed the standard in this: the request
+    /// passes in all of them.
+    Authorization {
+        /// What ACAH lists.
+        listed: Vec<String>,
+    },
     /// The response fails the CORS check.
     Response(Denial),
     /// A redirect leads to a URL with a user name or a password.
@@ -81,11 +88,11 @@ pub enum Unsendable {
 impl Failure {
     /// What Chromium's console says of this step, in its own words: the part
     /// that does not depend on the request, and that people search for.
-    /// `None` where the promise is rejected without such a line.
+    /// `None` where there is no such line.
     #[must_use]
     pub fn console_phrase(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Unsendable(_) => return None,
+            Self::Unsendable(_) | Self::Authorization { .. } => return None,
             Self::PreflightRedirect(_) => "Redirect is not allowed for a preflight request",
             Self::Preflight(denial) | Self::Response(denial) => denial.console_phrase(),
             Self::PreflightStatus(_) => "does not have HTTP ok status",
@@ -119,7 +126,7 @@ impl Denial {
 
 impl Error for Failure {}
 
-/// One sentence without a full stop, with Chromium's phrase in it.
+/// One sentence without a full stop, with Chromium's phrase in it if it has one.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phrase = self.console_phrase().unwrap_or_default();
@@ -142,28 +149,28 @@ impl fmt::Display for Failure {
             }
             Self::Method { method, listed } => {
                 write!(f, "Method {method} {phrase} in the answer to the preflight, ")?;
-                write_listed(f, listed, false)
+                write_listed(f, listed)
             }
             Self::Header { name, listed } => {
                 write!(f, "Request header field {name} {phrase} in the answer to the preflight, ")?;
-                write_listed(f, listed, name == "authorization")
+                write_listed(f, listed)
             }
+            Self::Authorization { listed } => write!(
+                f,
+                "Request header field authorization is not allowed by Access-Control-Allow-Headers \
+                 in the answer to the preflight, which lists {}; by the standard * does not cover \
+                 it, though browsers still let it pass",
+                listed.join(", ")
+            ),
             Self::Response(denial) => write!(f, "the response fails the CORS check: {denial}"),
             Self::RedirectUserInfo => write!(f, "the redirect's URL {phrase}"),
         }
     }
 }
 
-fn write_listed(f: &mut fmt::Formatter<'_>, listed: &[String], authorization: bool) -> fmt::Result {
+fn write_listed(f: &mut fmt::Formatter<'_>, listed: &[String]) -> fmt::Result {
     match listed {
         [] => write!(f, "which lists none"),
-        _ if listed.iter().any(|name| name == "*") && authorization => {
-            let listed = listed.join(", ");
-            write!(
-                f,
-                "which lists {listed}; * does not cover it, though browsers still let it pass"
-            )
-        }
         _ if listed.iter().any(|name| name == "*") => {
             write!(f, "which lists {}; * is no wildcard with credentials", listed.join(", "))
         }

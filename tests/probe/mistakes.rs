@@ -249,7 +249,7 @@ pub const ROWS: &[Row] = &[
         case: "* stands for no Authorization header",
         server: |_| reply(200, &[(ORIGIN, "*"), ("Access-Control-Allow-Headers", "*")]),
         arguments: &["--public", "--header=Authorization: Bearer x"],
-        finds: &[("error header-not-allowed", "authorization is not among the allowed headers (*): * stands neither")],
+        finds: &[("error header-not-allowed", "authorization is not among the allowed headers (*): by the standard * does not stand for it")],
     },
     Row {
         case: "a list that is none",

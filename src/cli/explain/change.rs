@@ -196,6 +196,9 @@ impl<'c> Search<'c> {
             },
             End::Refused(Failure::Method { method, .. }) => Some(Part::Method(method.clone())),
             End::Refused(Failure::Header { name, .. }) => Some(Part::Header(name.clone())),
+            End::Refused(Failure::Authorization { .. }) => {
+                Some(Part::Header("authorization".to_owned()))
+            }
             End::Rejected => Some(Part::Origin(request.origin_header()?.to_owned())),
             _ => None,
         }

@@ -297,6 +297,9 @@ fn compared(failure: &Failure) -> String {
         Failure::Header { name, listed: names } => {
             format!("Access-Control-Allow-Headers {}, and not {name}", listed(names))
         }
+        Failure::Authorization { listed: names } => {
+            format!("Access-Control-Allow-Headers {}, and not authorization", listed(names))
+        }
         other => other.to_string(),
     }
 }
@@ -310,7 +313,9 @@ fn failing(failure: &Failure) -> &'static str {
         },
         Failure::PreflightRedirect(_) | Failure::PreflightStatus(_) => "status",
         Failure::Method { .. } | Failure::AllowMethods(_) => "method",
-        Failure::Header { .. } | Failure::AllowHeaders(_) => "headers",
+        Failure::Header { .. } | Failure::Authorization { .. } | Failure::AllowHeaders(_) => {
+            "headers"
+        }
         Failure::Unsendable(_) | Failure::RedirectUserInfo => "request",
     }
 }

@@ -102,12 +102,21 @@ impl Cause<'_> {
                     "{name} is not among the allowed headers ({}){}",
                     names(listed),
                     if listed.iter().any(|listed| listed == "*") {
-                        ": * stands neither for authorization nor, with credentials, for anything"
+                        ": with credentials * stands for nothing"
                     } else {
                         ""
                     }
                 ),
                 format!("add {name} to the allowed headers"),
+                [last],
+            ),
+            Failure::Authorization { listed } => rules::HEADER_NOT_ALLOWED.found(
+                format!(
+                    "authorization is not among the allowed headers ({}): by the standard * does \
+                     not stand for it, though browsers still let it pass",
+                    names(listed)
+                ),
+                "add authorization to the allowed headers".to_owned(),
                 [last],
             ),
         }
