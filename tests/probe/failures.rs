@@ -10,8 +10,8 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring};
 
-use crate::probe;
 use crate::server::{Server, read, reply};
+use crate::{UNKNOWN, probe};
 
 const ORIGIN: &str = "--origin=https://app.example.com";
 const HASTE: &str = "--timeout=0.3";
@@ -36,7 +36,7 @@ fn nobody_listens() {
 
 #[test]
 fn there_is_no_such_host() {
-    let said = complaint("http://no.such.host.invalid/", &[]);
+    let said = complaint(&format!("{UNKNOWN}/"), &[]);
     assert!(said.starts_with("failed to lookup address information"), "{said}");
 }
 
@@ -135,8 +135,7 @@ fn one_url_that_fails_does_not_stop_the_others() {
     let server = Server::start(|_| reply(200, &[]));
     for format in ["text", "json", "junit", "html"] {
         let format = format!("--format={format}");
-        let (status, printed, complaints) =
-            probe(&["http://no.such.host.invalid/", &server.url(), ORIGIN, &format]);
+        let (status, printed, complaints) = probe(&[UNKNOWN, &server.url(), ORIGIN, &format]);
         assert_eq!(status, 2);
         assert!(printed.contains("no response has a CORS header"), "{printed}");
         assert!(printed.contains("failed to lookup address"), "{printed}");

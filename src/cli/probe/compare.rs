@@ -140,9 +140,10 @@ fn facts(observed: &Observed) -> Facts {
     of_answer("a request without Origin", &observed.plain, &mut facts);
     let visits = observed.visits.iter().chain(&observed.refused);
     visits.for_each(|visit| of_visit(&visit.name(), visit, &mut facts));
-    for (name, visit) in
-        [("a page's 404", &observed.not_found), ("a page's 401", &observed.unauthorized)]
-    {
+    for (name, visit) in [
+        ("the error reply", &observed.not_found),
+        ("the reply without a login", &observed.unauthorized),
+    ] {
         visit.iter().for_each(|visit| of_visit(name, visit, &mut facts));
     }
     let stranger = observed.strangers.first().map_or(Grant::None, |tried| tried.grant);
