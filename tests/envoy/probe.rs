@@ -1,5 +1,5 @@
 //! `envoy-cors probe` against the gateway that is shipped: it finds what the policy means, and
-//! nothing else.
+//! nothing else, and prints what the README shows.
 
 use std::process::Command;
 
@@ -46,8 +46,34 @@ pub fn trial() -> Trial {
                 assert_eq!(found, *expected, "{origin} at {path}");
             }
         }
+        let ports = [("10000", gateway.port("gateway")), ("10001", upstream.port("upstream"))];
+        check_readme(&ports.map(|(written, port)| (written, port.to_string())))?;
         Ok(())
     })
+}
+
+/// The README's transcripts, with these ports for those that are written there.
+fn check_readme(ports: &[(&str, String)]) -> Result<()> {
+    let readme = include_str!("../../README.md");
+    let transcripts = readme.split("    $ dist/envoy-cors probe ").skip(1);
+    let mut checked = 0;
+    for transcript in transcripts.filter(|it| it.lines().next().unwrap().contains("localhost")) {
+        let (arguments, rest) = transcript.split_once('\n').unwrap();
+        let printed = rest
+            .lines()
+            .map_while(|line| if line.is_empty() { Some(line) } else { line.strip_prefix("    ") });
+        let expected = printed.collect::<Vec<_>>().join("\n");
+        let command = format!("'{}' probe {arguments}", env!("CARGO_BIN_EXE_envoy-cors"));
+        let here = ports.iter().fold(command, |text, (written, port)| text.replace(written, port));
+        let output = Command::new("sh").args(["-c", &here]).output()?;
+        let actual = String::from_utf8(output.stdout)?;
+        let actual =
+            ports.iter().fold(actual, |text, (written, port)| text.replace(port.as_str(), written));
+        assert_eq!(actual.trim_end(), expected.trim_end(), "{arguments}");
+        checked += 1;
+    }
+    assert_eq!(checked, 2);
+    Ok(())
 }
 
 /// The findings on each path.
