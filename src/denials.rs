@@ -138,7 +138,8 @@ impl Denials {
 
 /// The first two segments of a path: what is behind them are names of things
 /// rather than of endpoints, and a query may hold secrets.
-fn first_segments(path: &[u8]) -> &[u8] {
+#[must_use]
+pub fn first_segments(path: &[u8]) -> &[u8] {
     let path = path.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
     let third_slash = path.iter().enumerate().filter(|(_, b)| **b == b'/').nth(2);
     third_slash.and_then(|(index, _)| path.get(..index)).unwrap_or(path)
@@ -147,7 +148,8 @@ fn first_segments(path: &[u8]) -> &[u8] {
 /// A text that is safe in a log and in a JSON string, and of bounded length:
 /// printable ASCII but for quotation mark and backslash, all else
 /// percent-encoded.
-fn printable(bytes: &[u8]) -> String {
+#[must_use]
+pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
         if text.len() >= LONGEST {

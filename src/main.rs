@@ -7,6 +7,7 @@ use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 mod cli {
+    pub mod audit;
     pub mod diff;
     pub mod document;
     pub mod embedded;
@@ -94,6 +95,21 @@ enum Command {
     /// Exit status: 0 if there are notes at most, 1 if there is an error or a
     /// warning, 2 if a URL gives no answer or the arguments are wrong.
     Probe(Box<cli::probe::Arguments>),
+    /// Say what the requests of access logs come to under a policy
+    ///
+    /// Decides on every request again. Names the entries of allowlists that nobody
+    /// used, the origins that are blocked with the entry that each is closest to,
+    /// the methods and headers that preflights asked for in vain, and where the
+    /// decisions differ from those that the log tells of: so it also answers what a
+    /// new policy would have done with last week's traffic.
+    ///
+    /// Logs are JSON lines as Envoy writes them with the json_format of
+    /// envoy/envoy.yaml; other lines are counted and left out. Memory does not grow
+    /// with the log.
+    ///
+    /// Exit status: 0, or with --deny-new-refusals 1 if a request is refused that
+    /// was not; 2 if a log cannot be read to its end, or has no request.
+    Audit(cli::audit::Arguments),
     /// Say what a change of a policy grants and takes away
     ///
     /// For review: `envoy-cors diff <(git show main:cors.yaml) cors.yaml`. Compares
@@ -133,6 +149,7 @@ fn main() -> ExitCode {
         Command::Lint(arguments) => cli::lint::run(&arguments),
         Command::Explain(arguments) => cli::explain::run(&arguments),
         Command::Probe(arguments) => cli::probe::run(&arguments),
+        Command::Audit(arguments) => cli::audit::run(&arguments),
         Command::Diff(arguments) => cli::diff::run(&arguments),
         Command::Completions { shell } => complete(shell),
         Command::Man { command } => manual(command.as_deref()),

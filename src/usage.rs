@@ -40,12 +40,15 @@ impl Usage {
         self.used.iter().flat_map(|id| id.to_le_bytes()).collect()
     }
 
+    /// The entries of a policy that allowed nobody, in no order.
+    pub fn unused<'p>(&self, policy: &'p Policy) -> impl Iterator<Item = OriginPattern<'p>> {
+        policy.origins.patterns().filter(|entry| !self.used.contains(&id(policy, entry)))
+    }
+
     /// The report: one line of JSON for each policy that has unused entries.
     pub fn report<'u>(&'u self, policies: &'u Policies) -> impl Iterator<Item = String> {
         policies.iter().filter_map(|policy| {
-            let unused =
-                policy.origins.patterns().filter(|entry| !self.used.contains(&id(policy, entry)));
-            let mut unused: Vec<_> = unused.map(|entry| entry.to_string()).collect();
+            let mut unused: Vec<_> = self.unused(policy).map(|entry| entry.to_string()).collect();
             unused.sort_unstable();
             (!unused.is_empty()).then(|| line(policy, &unused))
         })

@@ -2,6 +2,8 @@
 //! and no more and no less.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -109,6 +111,7 @@ pub fn trial() -> Trial {
             return Err("a worker got no request".into());
         }
         wait(|| Ok(rows.iter().try_for_each(|row| named(row, &envoy.log()))))?;
+        same(&expected, &audited(&envoy.log(), &expected)?)?;
         // Nothing is counted again.
         sleep(Duration::from_millis(300));
         same(&expected, &counters(&envoy)?)
@@ -182,6 +185,30 @@ pub fn wait(
             ended => return ended,
         }
     }
+}
+
+/// What `envoy-cors audit` finds in Envoy's output, by the names of the counters. It may not
+/// differ from what the log says of any request.
+fn audited(log: &str, counters: &Counts) -> Result<Counts> {
+    let folder = tempfile::tempdir()?;
+    let [policy, output] = ["cors.json", "log"].map(|name| folder.path().join(name));
+    fs::write(&policy, POLICY)?;
+    fs::write(&output, log)?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_envoy-cors"));
+    let audit = command.args(["audit", "--format=json"]).args([policy, output]).output()?;
+    let report: Value = serde_json::from_slice(&audit.stdout)?;
+    if report["againstLog"]["changes"] != json!([]) {
+        return Err(format!("{:#}", report["againstLog"]).into());
+    }
+    let mut counts = zeros(counters);
+    for policy in report["policies"].as_array().unwrap() {
+        let family = if policy["mode"] == "shadow" { "shadow" } else { "policy" };
+        for (outcome, count) in policy["outcomes"].as_object().unwrap() {
+            let name = format!("{family}.{}.{outcome}", policy["name"].as_str().unwrap());
+            *counts.entry(name).or_default() += count.as_u64().unwrap();
+        }
+    }
+    Ok(counts)
 }
 
 /// Whether the access log has the row as often as it was sent, and says what was denied.
