@@ -52,7 +52,7 @@ impl Launcher {
             Self::Compose { command, project } => {
                 // One worker, whatever was asked for.
                 let mut up = compose(command, project, config);
-                up.args(["up", "--exit-code-from", "envoy"]);
+                up.args(["up", "--no-color", "--no-log-prefix", "--exit-code-from", "envoy"]);
                 up
             }
         }

@@ -63,14 +63,7 @@ impl Process {
 
     pub fn log(&self) -> String {
         let bytes = fs::read(self.folder.path().join("log")).unwrap();
-        let log = String::from_utf8_lossy(&bytes);
-        let Launcher::Compose { .. } = self.launcher else { return log.into_owned() };
-        // Compose begins each line with the container's name.
-        let line = |line: &str| match line.split_once(" | ") {
-            Some((name, line)) if name.starts_with("envoy") => format!("{line}\n"),
-            _ => format!("{line}\n"),
-        };
-        log.lines().map(line).collect()
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// How it ended by itself, or `None` if it did not within the limit.
