@@ -89,7 +89,7 @@ impl Timeline {
         self.length
     }
 
-    /// The first and the last minute of the log.
+    /// The times of the first and the last request, within a minute.
     pub fn range(&self) -> Option<(Timestamp, Timestamp)> {
         let time = |seconds| Timestamp::from_second(seconds).ok();
         time(self.first?).zip(time(self.last?))
@@ -104,7 +104,7 @@ impl Timeline {
 
 /// Seconds or milliseconds since 1970.
 fn from_number(text: &str) -> Option<i64> {
-    let number: f64 = text.parse().ok()?;
+    let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
     let seconds = if number.abs() >= 1e11 { number / 1e3 } else { number };
     // Where this rounds or saturates, the time is none.
     #[allow(clippy::cast_possible_truncation)]
@@ -127,7 +127,7 @@ mod tests {
             ("-1", Some(-1)),
             ("22/Nov/2026:18:29:05 +0000", None),
             ("", None),
-            ("NaN", Some(0)),
+            ("NaN", None),
             ("1e300", None),
             ("2026-11-22T18:29:99Z", None),
         ] {
@@ -152,6 +152,6 @@ mod tests {
         assert!(periods.iter().all(|(_, period)| *period == Period { allowed: 177, blocked: 3 }));
         let (first, last) = timeline.range().unwrap();
         assert_eq!(first.to_string(), "2026-11-01T00:00:30Z");
-        assert_eq!(last.to_string(), "2026-11-20T23:59:00Z");
+        assert_eq!(last.to_string(), "2026-11-20T23:59:30Z");
     }
 }
