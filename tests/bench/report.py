@@ -71,7 +71,7 @@ def table(head, rows):
 
 
 def targets(figures):
-    """What issue 3 asks for: (figure, target, its values, digits)."""
+    """The aims: (figure, target, its values, digits)."""
     copy, whole = figures.copy, figures.whole
     rows = [
         ("a copy, no Origin, against the do-nothing filter", "≤ 1.1", ratio(copy(OURS, "no Origin"), copy(NOOP, "no Origin")), 2),
