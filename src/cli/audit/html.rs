@@ -14,7 +14,7 @@ use super::report::Report;
 /// What the writer says.
 pub fn write(report: &Report, to: &mut impl io::Write) -> io::Result<()> {
     let chart = chart::svg(&report.timeline);
-    let style = concat!(include_str!("../probe/page.css"), include_str!("chart.css"));
+    let style = concat!(include_str!("../page.css"), include_str!("chart.css"));
     Page { report, chart, style, version: env!("CARGO_PKG_VERSION") }.write_into(to)?;
     writeln!(to)
 }

@@ -31,7 +31,7 @@ fn write_page(
     comparison: Option<&Comparison>,
     to: &mut impl io::Write,
 ) -> io::Result<()> {
-    let style = include_str!("page.css");
+    let style = include_str!("../page.css");
     let version = env!("CARGO_PKG_VERSION");
     Page { title, outcomes, comparison, style, version }.write_into(to)?;
     writeln!(to)
