@@ -12,6 +12,7 @@ mod cli {
     pub mod document;
     pub mod embedded;
     pub mod explain;
+    pub mod import;
     pub mod input;
     pub mod lint;
     pub mod policy;
@@ -120,6 +121,17 @@ enum Command {
     /// Exit status: 0, or with --deny-widening 1 if anything is granted; 2 if a
     /// file cannot be read or the filter would refuse it.
     Diff(cli::diff::Arguments),
+    /// Make one policy of those of other systems
+    ///
+    /// Reads Istio's VirtualService, Envoy's route configuration, Gateway API's
+    /// HTTPRoute, Envoy Gateway's SecurityPolicy, and Ingress with annotations of
+    /// ingress-nginx: several files, several resources in a file. Hosts and path
+    /// prefixes go along. A field that cannot be carried over, or that was unsafe, is
+    /// found with its line and what to write instead; none is dropped in silence.
+    ///
+    /// Exit status: 0 if there are notes at most, 1 if there is an error or a
+    /// warning, 2 if a file cannot be read or holds no CORS policy.
+    Import(cli::import::Arguments),
     /// Print a script that completes commands in a shell
     ///
     /// As in `envoy-cors completions bash > /etc/bash_completion.d/envoy-cors`.
@@ -151,6 +163,7 @@ fn main() -> ExitCode {
         Command::Probe(arguments) => cli::probe::run(&arguments),
         Command::Audit(arguments) => cli::audit::run(&arguments),
         Command::Diff(arguments) => cli::diff::run(&arguments),
+        Command::Import(arguments) => cli::import::run(&arguments),
         Command::Completions { shell } => complete(shell),
         Command::Man { command } => manual(command.as_deref()),
     };

@@ -45,7 +45,7 @@ pub fn errors(configuration: &Configuration<'_>, problems: &Diagnostics) -> Vec<
 }
 
 /// Which rule a problem breaks.
-fn rule(problem: &Problem) -> &'static str {
+pub fn rule(problem: &Problem) -> &'static str {
     match problem {
         Problem::Empty => rules::NO_POLICY,
         Problem::StructBytes => rules::STRUCT_CONFIGURATION,

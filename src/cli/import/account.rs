@@ -1,0 +1,169 @@
+//! What becomes of each field of a source: it is carried over, or there is a
+//! finding. What is neither when a part has been read is found to be unknown, so
+//! that nothing is lost in silence.
+
+use std::collections::HashSet;
+
+use super::remark::Remark;
+use crate::cli::document::Document;
+use crate::cli::report::Finding;
+use crate::cli::tree::{Content, Node};
+
+/// A value in a document, and how to get there.
+#[derive(Clone, Debug)]
+pub struct Field<'d> {
+    /// The index of its document.
+    pub document: usize,
+    /// Its path from the root, as in `spec.http[0].corsPolicy`.
+    pub path: String,
+    /// What stands there.
+    pub node: &'d Node,
+}
+
+impl<'d> Field<'d> {
+    /// A field inside, in either spelling if `name` is in camelCase.
+    pub fn get(&self, name: &str) -> Option<Self> {
+        let (key, node) = self.node.entry(name)?;
+        Some(self.entry(&key.text, node))
+    }
+
+    /// A field inside a field inside a field.
+    pub fn at(&self, names: &[&str]) -> Option<Self> {
+        names.iter().try_fold(self.clone(), |field, name| field.get(name))
+    }
+
+    /// The entries of an object with their keys, or none.
+    pub fn entries(&self) -> impl Iterator<Item = (&'d str, Self)> {
+        self.node.entries().iter().map(|(key, node)| (&*key.text, self.entry(&key.text, node)))
+    }
+
+    /// The elements of a list, or none.
+    pub fn elements(&self) -> impl Iterator<Item = Self> {
+        let element = |(index, node)| {
+            let path = format!("{}[{index}]", self.path);
+            Self { document: self.document, path, node }
+        };
+        self.node.elements().iter().enumerate().map(element)
+    }
+
+    /// The elements of the list in a field; none where it is not there.
+    pub fn list(&self, name: &str) -> Vec<Self> {
+        self.get(name).map(|list| list.elements().collect()).unwrap_or_default()
+    }
+
+    /// The text of a string.
+    pub fn text(&self) -> Option<&'d str> {
+        self.node.text()
+    }
+
+    /// The text of a field that is a string.
+    pub fn text_at(&self, names: &[&str]) -> Option<&'d str> {
+        self.at(names)?.text()
+    }
+
+    fn entry(&self, key: &str, node: &'d Node) -> Self {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        Self { document: self.document, path: format!("{}{dot}{key}", self.path), node }
+    }
+}
+
+/// What was read from all documents.
+#[derive(Default)]
+pub struct Account {
+    settled: HashSet<*const Node>,
+    carried: Vec<(usize, String)>,
+    findings: Vec<(usize, Finding)>,
+}
+
+impl Account {
+    /// The field, with all in it, stands in the policy too.
+    pub fn carry(&mut self, field: &Field<'_>) {
+        self.settled.insert(std::ptr::from_ref(field.node));
+        self.carried.push((field.document, field.path.clone()));
+    }
+
+    /// The field, with all in it, says nothing about CORS.
+    pub fn leave(&mut self, field: &Field<'_>) {
+        self.settled.insert(std::ptr::from_ref(field.node));
+    }
+
+    /// There is something to say about the field, with all in it.
+    pub fn remark(&mut self, field: &Field<'_>, remark: &Remark) {
+        self.settled.insert(std::ptr::from_ref(field.node));
+        self.findings.push((field.document, remark.finding(field)));
+    }
+
+    /// There is something to say about the field, beside what becomes of what is
+    /// in it.
+    pub fn note(&mut self, field: &Field<'_>, remark: &Remark) {
+        self.findings.push((field.document, remark.finding(field)));
+    }
+
+    /// What was read from the field, with all in it, is not carried over after all.
+    pub fn withdraw(&mut self, field: &Field<'_>, remark: &Remark) {
+        self.carried.retain(|(document, path)| {
+            *document != field.document || !path.starts_with(&field.path)
+        });
+        self.note(field, remark);
+    }
+
+    /// Ends the reading of a part: whatever nobody settled in it is unknown.
+    pub fn close(&mut self, field: &Field<'_>) {
+        if self.is_settled(field.node) {
+            return;
+        }
+        if !self.any_settled(field.node) {
+            self.remark(field, &Remark::UnknownField);
+            return;
+        }
+        field.entries().for_each(|(_, field)| self.close(&field));
+        field.elements().for_each(|field| self.close(&field));
+    }
+
+    /// The paths of the fields that were carried over, with their document.
+    pub fn carried(&self) -> &[(usize, String)] {
+        &self.carried
+    }
+
+    /// The findings of a document, in the order of its text.
+    pub fn findings(&self, document: usize) -> Vec<Finding> {
+        let of_document = self.findings.iter().filter(|(index, _)| *index == document);
+        let mut findings: Vec<_> = of_document.map(|(_, finding)| finding.clone()).collect();
+        findings.sort_by_key(|finding| (finding.span.start, finding.severity));
+        // An alias is read wherever it stands.
+        findings.dedup_by(|one, other| {
+            (one.rule, &one.span) == (other.rule, &other.span) && one.message == other.message
+        });
+        findings
+    }
+
+    fn is_settled(&self, node: &Node) -> bool {
+        self.settled.contains(&std::ptr::from_ref(node))
+    }
+
+    fn any_settled(&self, node: &Node) -> bool {
+        let mut any = false;
+        node.walk(&mut |node| any |= self.is_settled(node));
+        any
+    }
+}
+
+/// The resources of all documents, those in a `List` by themselves.
+pub fn resources(documents: &[Document]) -> Vec<Field<'_>> {
+    let mut found = Vec::new();
+    for (document, read) in documents.iter().enumerate() {
+        for node in &read.roots {
+            collect(Field { document, path: String::new(), node }, &mut found);
+        }
+    }
+    found
+}
+
+fn collect<'d>(root: Field<'d>, found: &mut Vec<Field<'d>>) {
+    match (&root.node.content, root.text_at(&["kind"])) {
+        (Content::Map(_), Some("List")) => {
+            root.list("items").into_iter().for_each(|item| collect(item, found));
+        }
+        _ => found.push(root),
+    }
+}

@@ -1,0 +1,177 @@
+//! The fields that all sources have, in the words of our policies.
+
+use envoy_cors::Policies;
+use envoy_cors::diagnostic::{Diagnostic, Problem, Severity};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::account::{Account, Field};
+use super::matcher::{Conversion, OriginMatcher};
+use super::remark::Remark;
+
+/// What a policy says, without the requests that it is for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cors {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<&'static str>,
+    pub allow_origins: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_methods: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_headers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expose_headers: Vec<String>,
+    /// Whole seconds, or a duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Value>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_credentials: bool,
+}
+
+impl Cors {
+    /// A policy that touches nothing.
+    pub fn left_alone() -> Self {
+        Self { mode: Some("shadow"), ..Self::default() }
+    }
+
+    /// Adds the origins that matchers let in, credentials being known.
+    pub fn add_origins(
+        &mut self,
+        matchers: &[(Field<'_>, OriginMatcher<'_>)],
+        account: &mut Account,
+    ) {
+        for (field, matcher) in matchers {
+            self.add_origin(field, matcher, account);
+        }
+    }
+
+    fn add_origin(
+        &mut self,
+        field: &Field<'_>,
+        matcher: &OriginMatcher<'_>,
+        account: &mut Account,
+    ) {
+        let (what, text) = (matcher.kind(), matcher.text().to_owned());
+        let patterns = match matcher.convert() {
+            Conversion::Exact(patterns) => patterns,
+            _ if matcher.accepts_star() => {
+                return account.remark(field, &Remark::OpenToAll { text, carried: false });
+            }
+            Conversion::Inexact { nearest, more, fewer } => {
+                let remark = Remark::InexactOrigin { what, text, nearest, more, fewer };
+                return account.remark(field, &remark);
+            }
+            Conversion::Nothing { why } => {
+                return account.remark(field, &Remark::NoOrigin { text, why });
+            }
+            Conversion::Unreadable { why } => {
+                return account.remark(field, &Remark::UnreadableOrigin { what, text, why });
+            }
+        };
+        let everybody = patterns == ["*"];
+        if matcher.accepts_star() && !everybody {
+            return account.remark(field, &Remark::OpenToAll { text, carried: false });
+        }
+        let known = self.allow_origins.len();
+        for pattern in patterns {
+            if self.accepts("allowOrigins", &pattern.as_str().into(), field, account)
+                && !self.allow_origins.contains(&pattern)
+            {
+                self.allow_origins.push(pattern);
+            }
+        }
+        if everybody && text != "*" && self.allow_origins.len() > known {
+            account.remark(field, &Remark::OpenToAll { text, carried: true });
+        }
+    }
+
+    /// Adds a method.
+    pub fn add_method(&mut self, field: &Field<'_>, name: &str, account: &mut Account) {
+        if self.accepts("allowMethods", &name.into(), field, account) {
+            push(&mut self.allow_methods, name);
+        }
+    }
+
+    /// Adds the name of a request header.
+    pub fn add_header(&mut self, field: &Field<'_>, name: &str, account: &mut Account) {
+        if self.accepts("allowHeaders", &name.into(), field, account) {
+            push(&mut self.allow_headers, name);
+        }
+    }
+
+    /// Adds the name of a response header, credentials being known.
+    pub fn add_exposed(&mut self, field: &Field<'_>, name: &str, account: &mut Account) {
+        if self.accepts("exposeHeaders", &name.into(), field, account) {
+            push(&mut self.expose_headers, name);
+        }
+    }
+
+    /// Sets how long browsers may remember a preflight: seconds or a duration.
+    pub fn set_max_age(&mut self, field: &Field<'_>, age: Value, account: &mut Account) {
+        let said = self.says("maxAge", &age);
+        if said.iter().any(|said| said.problem == Problem::MaxAgeTooLarge) {
+            self.max_age = Some(86_400.into());
+            account.carry(field);
+            account.remark(field, &Remark::LongMaxAge);
+        } else if self.accepts("maxAge", &age, field, account) {
+            self.max_age = Some(age);
+        }
+    }
+
+    /// Sets whether credentials are allowed.
+    pub fn set_credentials(&mut self, field: &Field<'_>, allowed: bool, account: &mut Account) {
+        self.allow_credentials = allowed;
+        account.carry(field);
+    }
+
+    /// Whether a value goes into the policy. What the filter says about it is
+    /// remarked.
+    fn accepts(&self, name: &str, value: &Value, field: &Field<'_>, account: &mut Account) -> bool {
+        let mut accepted = true;
+        for said in self.says(name, value) {
+            let idle = matches!(
+                said.problem,
+                Problem::SafelistedMethod | Problem::SafelistedResponseHeader
+            );
+            accepted &= !idle && said.severity() == Severity::Warning;
+            account.remark(
+                field,
+                &match said.severity() {
+                    Severity::Error => Remark::Refused(said),
+                    Severity::Warning if idle => Remark::Idle(said),
+                    Severity::Warning => Remark::Warned(said),
+                },
+            );
+        }
+        if accepted {
+            account.carry(field);
+        }
+        accepted
+    }
+
+    /// What the filter says about a value, or an element of a list, alone.
+    fn says(&self, name: &str, value: &Value) -> Vec<Diagnostic> {
+        let mut policy = json!({ "allowOrigins": [], "allowCredentials": self.allow_credentials });
+        let value = if name == "maxAge" { value.clone() } else { json!([value]) };
+        if let Some(fields) = policy.as_object_mut() {
+            fields.insert(name.to_owned(), value);
+        }
+        let (_, said) = Policies::from_json(policy.to_string().as_bytes(), None);
+        said.iter().filter(|said| said.at.starts_with(name)).cloned().collect()
+    }
+}
+
+fn push(list: &mut Vec<String>, name: &str) {
+    if !list.iter().any(|known| known == name) {
+        list.push(name.to_owned());
+    }
+}
+
+#[allow(dead_code)]
+/// The elements of a list that stands in a text, as in `PUT, DELETE`.
+pub fn elements(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(|element| element.trim_matches([' ', '\t']))
+        .filter(|element| !element.is_empty())
+}

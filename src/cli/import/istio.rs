@@ -1,0 +1,161 @@
+//! Istio's `VirtualService`
+//! ([`networking/v1`](https://istio.io/latest/docs/reference/config/networking/virtual-service/)).
+//!
+//! The first rule that matches a request decides. Its `corsPolicy` becomes the
+//! configuration of Envoy's own CORS filter for the route
+//! (`pilot/pkg/networking/core/route/route.go`).
+
+use super::account::{Account, Field};
+use super::cors::Cors;
+use super::matcher::{Matcher, OriginMatcher};
+use super::remark::Remark;
+use super::scope::{Compared, Path, Stated, hosts};
+use crate::cli::tree::Content;
+
+/// Reads a resource, if it is one. `list` is the number of the next list of
+/// rules.
+pub fn read<'d>(
+    resource: &Field<'d>,
+    list: usize,
+    account: &mut Account,
+) -> Option<Vec<Stated<'d>>> {
+    if resource.text_at(&["kind"]) != Some("VirtualService") {
+        return None;
+    }
+    let spec = resource.get("spec")?;
+    let rules = spec.list("http");
+    if !rules.iter().any(|rule| rule.get("corsPolicy").is_some()) {
+        return Some(Vec::new());
+    }
+    let name = resource.text_at(&["metadata", "name"]).unwrap_or("virtual-service");
+    let named = spec.list("hosts");
+    let of_resource = hosts(&named, |host| host == "*", account);
+    spec.get("hosts").inspect(|field| account.close(field));
+    if let Some(gateways) = spec.get("gateways") {
+        account.remark(&gateways, &Remark::Placement { what: "the source names gateways" });
+    }
+    let of_resource = of_resource?;
+    let several = rules.len() > 1;
+    let mut stated = Vec::new();
+    for (index, rule) in rules.into_iter().enumerate() {
+        let cors = rule.get("corsPolicy").map(|policy| cors_policy(&policy, account));
+        let paths = matches(&rule, account);
+        if paths.is_empty() {
+            continue;
+        }
+        let own = rule.text_at(&["name"]).map(str::to_owned);
+        let own = own.or_else(|| several.then(|| (index + 1).to_string()));
+        let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
+        let (list, hosts) = (Some(list), of_resource.clone());
+        stated.push(Stated { name, field: rule, hosts, paths, list, cors });
+    }
+    Some(stated)
+}
+
+/// `CorsPolicy`
+fn cors_policy(policy: &Field<'_>, account: &mut Account) -> Cors {
+    let mut cors = Cors::default();
+    if let Some(field) = policy.get("allowCredentials")
+        && let Content::Bool(allowed) = field.node.content
+    {
+        cors.set_credentials(&field, allowed, account);
+    }
+    let matchers: Vec<_> = policy.list("allowOrigins").iter().filter_map(string_match).collect();
+    let exact = policy.list("allowOrigin");
+    if policy.get("allowOrigins").is_none() {
+        let exact = exact.iter().filter_map(|field| {
+            Some((field.clone(), OriginMatcher::new(Matcher::Exact(field.text()?))))
+        });
+        cors.add_origins(&exact.collect::<Vec<_>>(), account);
+    } else if let Some(field) = policy.get("allowOrigin") {
+        let why = "Istio does not read it beside allowOrigins";
+        account.remark(&field, &Remark::Ignored { why });
+    }
+    cors.add_origins(&matchers, account);
+    if matchers.is_empty() && exact.is_empty() {
+        account.note(policy, &Remark::NoOrigins);
+    }
+    for (name, add) in [
+        ("allowMethods", Cors::add_method as fn(&mut Cors, &Field<'_>, &str, &mut Account)),
+        ("allowHeaders", Cors::add_header),
+        ("exposeHeaders", Cors::add_exposed),
+    ] {
+        for field in policy.list(name) {
+            if let Some(text) = field.text() {
+                add(&mut cors, &field, text, account);
+            }
+        }
+    }
+    if let Some(field) = policy.get("maxAge")
+        && let Some(text) = field.text()
+    {
+        cors.set_max_age(&field, text.into(), account);
+    }
+    match policy.get("unmatchedPreflights") {
+        Some(field) if field.text() == Some("IGNORE") => account.carry(&field),
+        Some(field) => account.remark(&field, &Remark::ForwardedPreflights { written: true }),
+        None => account.note(policy, &Remark::ForwardedPreflights { written: false }),
+    }
+    account.close(policy);
+    cors
+}
+
+/// `StringMatch`, a field that is exact, prefix or regex.
+fn string_match<'d>(field: &Field<'d>) -> Option<(Field<'d>, OriginMatcher<'d>)> {
+    let (key, value) = field.entries().next()?;
+    let text = value.text()?;
+    let matcher = match key {
+        "exact" => Matcher::Exact(text),
+        "prefix" => Matcher::Prefix(text),
+        "regex" => Matcher::Regex(text),
+        _ => return None,
+    };
+    Some((value, OriginMatcher::new(matcher)))
+}
+
+/// The paths of a rule.
+fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
+    let alternatives = rule.list("match");
+    if alternatives.is_empty() {
+        return vec![Path::every(rule)];
+    }
+    let mut paths = Vec::new();
+    for alternative in alternatives {
+        let (mut path, mut conditional) = (Some(Path::every(&alternative)), false);
+        for (key, field) in alternative.entries() {
+            match key {
+                "name" | "statPrefix" => account.leave(&field),
+                "uri" => path = uri(&field, account),
+                "ignoreUriCase" if matches!(field.node.content, Content::Bool(false)) => {
+                    account.leave(&field);
+                }
+                "ignoreUriCase" => account.remark(&field, &Remark::PathCase),
+                "gateways" => {
+                    let what = "the source names gateways";
+                    account.remark(&field, &Remark::Placement { what });
+                }
+                _ => {
+                    conditional = true;
+                    account.remark(&field, &Remark::Condition { what: key.to_owned() });
+                }
+            }
+        }
+        account.close(&alternative);
+        paths.extend(path.map(|path| Path { conditional, ..path }));
+    }
+    paths
+}
+
+fn uri<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
+    let (key, value) = field.entries().next()?;
+    let text = value.text()?;
+    match key {
+        "prefix" => Path::read(&value, text, Compared::Text, account),
+        "exact" => Path::read(&value, text, Compared::Whole, account),
+        _ => {
+            let what = "regular expression";
+            account.remark(&value, &Remark::InexactPath { what, text: text.to_owned() });
+            None
+        }
+    }
+}

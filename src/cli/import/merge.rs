@@ -1,0 +1,242 @@
+//! Several policies of several sources as one configuration.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::account::Account;
+use super::cors::Cors;
+use super::remark::Remark;
+use super::scope::{Path, Stated, covers, host_covers};
+
+/// A configuration of the filter.
+#[derive(Debug, Default, Serialize)]
+pub struct Configuration {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    policies: Vec<Policy>,
+    /// What no other policy matches.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    default: Option<Cors>,
+}
+
+#[derive(Debug, Serialize)]
+struct Policy {
+    name: String,
+    #[serde(rename = "match")]
+    matched: Match,
+    #[serde(flatten)]
+    cors: Cors,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Match {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    path_prefixes: Vec<String>,
+}
+
+/// The requests of one host and path prefix, and what is said about them.
+struct Scope<'s, 'd> {
+    stated: &'s Stated<'d>,
+    host: Option<&'s str>,
+    path: &'s Path<'d>,
+}
+
+impl Configuration {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty() && self.default.is_none()
+    }
+
+    /// Puts all policies into one configuration.
+    pub fn of(stated: &[Stated<'_>], account: &mut Account) -> Self {
+        let scopes = distinct(reached(scopes(stated), account), account);
+        let mut configuration = Self::default();
+        for stated in stated {
+            let of_policy = || scopes.iter().filter(|scope| std::ptr::eq(scope.stated, stated));
+            let around =
+                stated.cors.is_none().then(|| of_policy().find_map(|one| around(one, &scopes)));
+            let cors = match (&stated.cors, around.flatten()) {
+                (Some(cors), _) => cors.clone(),
+                (None, Some(_)) => Cors::left_alone(),
+                // Nothing is in force there, as before.
+                (None, None) => continue,
+            };
+            let names = configuration.add(&stated.name, cors, &of_policy().collect::<Vec<_>>());
+            if let (None, Some(policy)) = (&stated.cors, names) {
+                account.note(&stated.field, &Remark::LeftAlone { policy });
+            }
+        }
+        configuration
+    }
+
+    /// Adds a policy for some scopes, and gives its name.
+    fn add(&mut self, name: &str, cors: Cors, scopes: &[&Scope<'_, '_>]) -> Option<String> {
+        let mut hosts: Vec<Option<&str>> = Vec::new();
+        for scope in scopes {
+            if !hosts.contains(&scope.host) {
+                hosts.push(scope.host);
+            }
+        }
+        let mut matches: Vec<Match> = Vec::new();
+        for host in hosts {
+            let of_host = scopes.iter().filter(|scope| scope.host == host);
+            let paths: BTreeSet<&str> = of_host.map(|scope| scope.path.prefix()).collect();
+            // A host with the same paths as another goes with it.
+            let paths =
+                if paths.contains("") && paths.len() == 1 { BTreeSet::new() } else { paths };
+            let path_prefixes: Vec<String> = paths
+                .iter()
+                .map(|path| if path.is_empty() { "/" } else { path }.to_owned())
+                .collect();
+            match matches.iter_mut().find(|known| known.path_prefixes == path_prefixes) {
+                Some(known) => known.hosts.extend(host.map(str::to_owned)),
+                None => matches.push(Match {
+                    hosts: host.map(str::to_owned).into_iter().collect(),
+                    path_prefixes,
+                }),
+            }
+        }
+        let mut first = None;
+        for matched in matches {
+            let named = self.insert(name, cors.clone(), matched);
+            first.get_or_insert(named);
+        }
+        first
+    }
+
+    fn insert(&mut self, name: &str, cors: Cors, mut matched: Match) -> String {
+        if matched.hosts.is_empty() && matched.path_prefixes.iter().all(|path| path == "/") {
+            self.default = Some(cors);
+            return "default".to_owned();
+        }
+        // The top level takes what is said for every host and path.
+        if matched.hosts.is_empty() && matched.path_prefixes.iter().any(|path| path == "/") {
+            matched.path_prefixes.retain(|path| path != "/");
+            self.default = Some(cors.clone());
+        }
+        let same = self
+            .policies
+            .iter_mut()
+            .find(|known| known.cors == cors && known.matched.hosts == matched.hosts);
+        if let Some(known) = same
+            && !known.matched.path_prefixes.is_empty()
+            && !matched.path_prefixes.is_empty()
+        {
+            known.matched.path_prefixes.extend(matched.path_prefixes);
+            return known.name.clone();
+        }
+        let name = self.unused(&slug(name));
+        self.policies.push(Policy { name: name.clone(), matched, cors });
+        name
+    }
+
+    /// A name that no policy has.
+    fn unused(&self, name: &str) -> String {
+        let is_used = |name: &str| {
+            name == "default" || self.policies.iter().any(|policy| policy.name == name)
+        };
+        let numbered = (2..).map(|n: usize| {
+            let end = format!("-{n}");
+            let longest = LONGEST_NAME - end.len();
+            format!("{}{end}", name.get(..longest).unwrap_or(name))
+        });
+        std::iter::once(name.to_owned())
+            .chain(numbered)
+            .find(|name| !is_used(name))
+            .unwrap_or_default()
+    }
+}
+
+/// Bytes of a policy's name.
+const LONGEST_NAME: usize = 63;
+
+/// A name that counters and log lines can have.
+fn slug(name: &str) -> String {
+    let fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_');
+    let lower = name.to_ascii_lowercase();
+    let words: Vec<&str> = lower.split(|c| !fits(c)).filter(|word| !word.is_empty()).collect();
+    let slug = words.join("-");
+    match slug.get(..LONGEST_NAME) {
+        Some(cut) => cut.to_owned(),
+        None if slug.is_empty() => "policy".to_owned(),
+        None => slug,
+    }
+}
+
+fn scopes<'s, 'd>(stated: &'s [Stated<'d>]) -> Vec<Scope<'s, 'd>> {
+    let mut scopes = Vec::new();
+    for stated in stated {
+        let every = [None];
+        let hosts: Vec<Option<&str>> = stated.hosts.iter().map(|host| Some(&**host)).collect();
+        for host in if hosts.is_empty() { &every[..] } else { &hosts } {
+            scopes.extend(stated.paths.iter().map(|path| Scope { stated, host: *host, path }));
+        }
+    }
+    scopes
+}
+
+/// Those that some request reaches: none of an earlier rule of the same list takes
+/// them all.
+fn reached<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, account: &mut Account) -> Vec<Scope<'s, 'd>> {
+    let mut reached: Vec<Scope<'s, 'd>> = Vec::new();
+    for scope in scopes {
+        let earlier = reached.iter().find(|earlier| {
+            scope.stated.list.is_some()
+                && earlier.stated.list == scope.stated.list
+                && !std::ptr::eq(earlier.stated, scope.stated)
+                && earlier.host == scope.host
+                && earlier.path.takes(scope.path)
+        });
+        match earlier {
+            None => reached.push(scope),
+            Some(earlier) => {
+                let earlier = earlier.stated.field.path.clone();
+                let of_policy = &scope.stated.field;
+                let field =
+                    if scope.stated.paths.len() > 1 { &scope.path.field } else { of_policy };
+                if scope.stated.cors.is_some() {
+                    account.withdraw(field, &Remark::Unreachable { earlier });
+                }
+            }
+        }
+    }
+    reached
+}
+
+/// Those for which nothing was said before.
+fn distinct<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, account: &mut Account) -> Vec<Scope<'s, 'd>> {
+    let mut distinct: Vec<Scope<'s, 'd>> = Vec::new();
+    for scope in scopes {
+        let same = distinct
+            .iter()
+            .find(|known| known.host == scope.host && known.path.prefix() == scope.path.prefix());
+        match same {
+            None => distinct.push(scope),
+            Some(known) if known.stated.cors == scope.stated.cors => {}
+            Some(known) => {
+                let remark = Remark::SameScope {
+                    host: scope.host.unwrap_or("every host ").to_owned(),
+                    prefix: scope.path.text.clone(),
+                    other: known.stated.field.path.clone(),
+                };
+                account.withdraw(&scope.path.field, &remark);
+            }
+        }
+    }
+    distinct
+}
+
+/// The nearest scope with CORS in which a scope without stands.
+fn around<'a, 's, 'd>(
+    scope: &Scope<'s, 'd>,
+    all: &'a [Scope<'s, 'd>],
+) -> Option<&'a Scope<'s, 'd>> {
+    all.iter().find(|other| {
+        other.stated.cors.is_some()
+            && host_covers(other.host, scope.host)
+            && (other.host != scope.host || covers(other.path.prefix(), scope.path.prefix()))
+    })
+}

@@ -1,0 +1,276 @@
+#![allow(dead_code)] // until all sources are read
+//! What `import` says about a field that it does not carry over as it is. Every
+//! sentence stands here.
+
+use envoy_cors::diagnostic::{Diagnostic, Quoted};
+
+use super::account::Field;
+use crate::cli::lint;
+use crate::cli::report::{Finding, Severity};
+
+/// Something to say about a field of a source.
+#[derive(Clone, Debug)]
+pub enum Remark {
+    /// Nothing here knows the field.
+    UnknownField,
+    /// The filter refuses the value, in its own words.
+    Refused(Diagnostic),
+    /// The value does nothing in the filter, in its own words.
+    Idle(Diagnostic),
+    /// The value is carried over, and the filter warns about it.
+    Warned(Diagnostic),
+    /// A matcher of origins that no patterns come to.
+    InexactOrigin {
+        what: &'static str,
+        text: String,
+        nearest: Vec<String>,
+        more: Option<String>,
+        fewer: Option<String>,
+    },
+    /// A matcher of origins that cannot be read.
+    UnreadableOrigin { what: &'static str, text: String, why: String },
+    /// A matcher that no origin meets.
+    NoOrigin { text: String, why: String },
+    /// A matcher that accepts `*`, by which Envoy lets every origin in.
+    OpenToAll { text: String, carried: bool },
+    /// There are no matchers of origins.
+    NoOrigins,
+    /// Preflights from other origins went to upstream: because the field says so,
+    /// or because it does not say otherwise.
+    ForwardedPreflights { written: bool },
+    /// More than a day.
+    LongMaxAge,
+    /// A path compared byte by byte.
+    TextPrefix { prefix: String },
+    /// A single path.
+    ExactPath { path: String },
+    /// A path by an expression, or something else that no prefix says.
+    InexactPath { what: &'static str, text: String },
+    /// A host that the filter does not take, with its own words or ours.
+    InexactHost { text: String, why: String },
+    /// Paths were compared without case.
+    PathCase,
+    /// A route that asks for more than host and path.
+    Condition { what: String },
+    /// Where the route is in force.
+    Placement { what: &'static str },
+    /// A rule behind one that takes all of its requests.
+    Unreachable { earlier: String },
+    /// Two policies for the same requests.
+    SameScope { host: String, prefix: String, other: String },
+    /// A route without CORS below one that has it.
+    LeftAlone { policy: String },
+    /// A field that the source itself does not read.
+    Ignored { why: &'static str },
+}
+
+impl Remark {
+    /// The remark as a finding about a field.
+    pub fn finding(&self, field: &Field<'_>) -> Finding {
+        let (clause, remedy) = self.sentence();
+        Finding {
+            rule: self.rule(),
+            severity: self.severity(),
+            message: format!("{}: {clause}", field.path.escape_debug()),
+            at: field.path.clone(),
+            remedy,
+            span: field.node.span.clone(),
+            string_start: None,
+        }
+    }
+
+    fn rule(&self) -> &'static str {
+        match self {
+            Self::UnknownField => "unknown-field",
+            Self::Refused(said) | Self::Idle(said) | Self::Warned(said) => {
+                lint::filter::rule(&said.problem)
+            }
+            Self::InexactOrigin { .. } => "inexact-origin",
+            Self::UnreadableOrigin { .. } => "unreadable-origin",
+            Self::NoOrigin { .. } => "invalid-origin",
+            Self::OpenToAll { .. } => "open-to-all",
+            Self::NoOrigins => "no-origins",
+            Self::ForwardedPreflights { .. } => "forwarded-preflights",
+            Self::LongMaxAge => "long-max-age",
+            Self::TextPrefix { .. } => "text-prefix",
+            Self::ExactPath { .. } => "exact-path",
+            Self::InexactPath { .. } => "inexact-path",
+            Self::InexactHost { .. } => "inexact-host",
+            Self::PathCase => "path-case",
+            Self::Condition { .. } => "condition",
+            Self::Placement { .. } => "placement",
+            Self::Unreachable { .. } => "unreachable",
+            Self::SameScope { .. } => "same-scope",
+            Self::LeftAlone { .. } => "left-alone",
+            Self::Ignored { .. } => "ignored",
+        }
+    }
+
+    /// Errors: something is left out that was allowed, or that was unsafe.
+    /// Warnings: other requests are concerned than before. Notes: the rest.
+    fn severity(&self) -> Severity {
+        match self {
+            Self::Refused(_)
+            | Self::InexactOrigin { .. }
+            | Self::UnreadableOrigin { .. }
+            | Self::OpenToAll { carried: false, .. }
+            | Self::InexactPath { .. }
+            | Self::InexactHost { .. }
+            | Self::SameScope { .. } => Severity::Error,
+            Self::UnknownField
+            | Self::Warned(_)
+            | Self::NoOrigin { .. }
+            | Self::OpenToAll { carried: true, .. }
+            | Self::NoOrigins
+            | Self::ForwardedPreflights { written: true }
+            | Self::ExactPath { .. }
+            | Self::PathCase
+            | Self::Condition { .. } => Severity::Warning,
+            Self::Idle(_)
+            | Self::ForwardedPreflights { written: false }
+            | Self::LongMaxAge
+            | Self::TextPrefix { .. }
+            | Self::Placement { .. }
+            | Self::Unreachable { .. }
+            | Self::LeftAlone { .. }
+            | Self::Ignored { .. } => Severity::Note,
+        }
+    }
+
+    /// What became of the field and why, and what to write instead.
+    fn sentence(&self) -> (String, String) {
+        let (clause, remedy): (String, &str) = match self {
+            Self::UnknownField => (
+                "import does not know this field, so it is not carried over".to_owned(),
+                "check by hand whether it concerns CORS",
+            ),
+            Self::Refused(said) => return of_filter(said, "not carried over"),
+            Self::Idle(said) => return (of_filter(said, "left out").0, String::new()),
+            Self::Warned(said) => return of_filter(said, "carried over"),
+            Self::InexactOrigin { what, text, nearest, more, fewer } => {
+                return inexact(what, text, nearest, more.as_deref(), fewer.as_deref());
+            }
+            Self::UnreadableOrigin { what, text, why } => (
+                format!("not carried over: the {what} {} {why}", Quoted(text)),
+                "list the origins that are meant",
+            ),
+            Self::NoOrigin { text, why } => {
+                (format!("left out: no page has the origin {}: {why}", Quoted(text)), "")
+            }
+            Self::OpenToAll { text, carried: true } => (
+                format!("{} opens the policy to every origin; carried over as \"*\"", Quoted(text)),
+                "list the origins, if not everybody is meant",
+            ),
+            Self::OpenToAll { text, carried: false } => (
+                format!(
+                    "not carried over: {} accepts the text \"*\" too, and Envoy's filter takes such a matcher for every origin",
+                    Quoted(text)
+                ),
+                "list the origins that are meant, or write \"*\" if everybody is",
+            ),
+            Self::NoOrigins => (
+                "no origin is listed, so the policy grants nobody; upstream's own CORS headers are removed now".to_owned(),
+                "list origins, or remove the policy if upstream speaks CORS itself",
+            ),
+            Self::ForwardedPreflights { written } => (
+                format!(
+                    "preflights from other origins went to upstream{}, which may allow what this policy does not; they get 403 now",
+                    if *written { "" } else { ", since nothing else was said" }
+                ),
+                "add unmatchedPreflights: forward and upstreamHeaders: keep, if upstream answers them on purpose",
+            ),
+            Self::LongMaxAge => (
+                "more than a day, which no browser honours; 86400 is written".to_owned(),
+                "",
+            ),
+            Self::TextPrefix { prefix } => return text_prefix(prefix),
+            Self::ExactPath { path } => (
+                format!("{} alone was meant; what is below it falls under the policy now too", Quoted(path)),
+                "check that nothing else is served there",
+            ),
+            Self::InexactPath { what, text } => (
+                format!("not carried over: no path prefix says what the {what} {} says", Quoted(text)),
+                "write a policy with the path prefixes that are meant",
+            ),
+            Self::InexactHost { text, why } => {
+                (format!("not carried over: {}: {why}", Quoted(text)), "")
+            }
+            Self::PathCase => (
+                "paths were compared without case, and are compared with it now".to_owned(),
+                "write a policy for each spelling that clients use",
+            ),
+            Self::Condition { what } => (
+                format!("{what} decided too; the policy is for every request to these hosts and paths now"),
+                "check that no other request goes there",
+            ),
+            Self::Placement { what } => (
+                format!("{what}; the policy is in force where the filter is loaded"),
+                "",
+            ),
+            Self::Unreachable { earlier } => {
+                (format!("left out: {earlier} comes first and takes these requests"), "")
+            }
+            Self::SameScope { host, prefix, other } => (
+                format!("not carried over: {other} says something else for {host}{prefix}"),
+                "decide which of the two is meant",
+            ),
+            Self::LeftAlone { policy } => (
+                format!(
+                    "this route has no CORS policy, so upstream answered for itself; the policy {} is in shadow mode, which touches nothing, to keep it so",
+                    Quoted(policy)
+                ),
+                "remove its mode, if nobody is to read these responses; remove it, if the policy around it is to apply",
+            ),
+            Self::Ignored { why } => (format!("left out: {why}"), ""),
+        };
+        (clause, remedy.to_owned())
+    }
+}
+
+fn of_filter(said: &Diagnostic, became: &str) -> (String, String) {
+    let problem = said.problem.to_string();
+    let (clause, remedy) = problem.rsplit_once("; ").unwrap_or((&problem, ""));
+    let value = said.value.as_deref().map(|value| format!("{}: ", Quoted(value)));
+    (format!("{became}: {}{clause}", value.unwrap_or_default()), remedy.to_owned())
+}
+
+fn inexact(
+    what: &str,
+    text: &str,
+    nearest: &[String],
+    more: Option<&str>,
+    fewer: Option<&str>,
+) -> (String, String) {
+    let clause =
+        format!("not carried over: no origin pattern says what the {what} {} says", Quoted(text));
+    let quoted: Vec<String> = nearest.iter().map(|one| Quoted(one).to_string()).collect();
+    let nearest = quoted.join(" and ");
+    let remedy = match (more, fewer) {
+        _ if nearest.is_empty() => "list the origins that are meant".to_owned(),
+        (Some(more), Some(fewer)) => {
+            format!("write {nearest} if that is meant: it allows {more} too, and {fewer} no longer")
+        }
+        (Some(more), None) => format!("write {nearest} if that is meant: it allows {more} too"),
+        (None, Some(fewer)) => {
+            format!(
+                "write {nearest} if that is meant: it does not allow {fewer}, which was allowed"
+            )
+        }
+        (None, None) => format!("write {nearest}"),
+    };
+    (clause, remedy)
+}
+
+fn text_prefix(prefix: &str) -> (String, String) {
+    let clause = match prefix.strip_suffix('/') {
+        Some(path) => {
+            format!("the policy is for {} too now, and not only for what is below it", Quoted(path))
+        }
+        None => format!(
+            "paths were compared byte by byte, so that {} was meant too; it is {} and what is below it now",
+            Quoted(&format!("{prefix}x")),
+            Quoted(prefix),
+        ),
+    };
+    (clause, String::new())
+}

@@ -1,0 +1,168 @@
+//! The requests that a policy is for: hosts and path prefixes.
+
+use envoy_cors::Policies;
+use envoy_cors::diagnostic::Diagnostic;
+use serde_json::json;
+
+use super::account::{Account, Field};
+use super::cors::Cors;
+use super::remark::Remark;
+
+/// A policy of a source, or a route without one.
+#[derive(Clone, Debug)]
+pub struct Stated<'d> {
+    /// What to name it after: the resource, and its rule if there are several.
+    pub name: String,
+    /// Where it stands.
+    pub field: Field<'d>,
+    /// Exact hosts and `*.` wildcards; none: every host.
+    pub hosts: Vec<String>,
+    /// What else decides, if anything does.
+    pub paths: Vec<Path<'d>>,
+    /// The list in which it stands, where the first rule that matches decides.
+    pub list: Option<usize>,
+    /// What it says; `None`: CORS is left to upstream.
+    pub cors: Option<Cors>,
+}
+
+/// A path of a route.
+#[derive(Clone, Debug)]
+pub struct Path<'d> {
+    /// Where it stands.
+    pub field: Field<'d>,
+    /// How it is compared in the source.
+    pub compared: Compared,
+    /// The text as the source has it; empty or `/`: every path.
+    pub text: String,
+    /// Whether the source asks for more than host and path.
+    pub conditional: bool,
+}
+
+/// How a source compares a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// By whole segments, as the filter does.
+    Segments,
+    /// By its first bytes.
+    Text,
+    /// As a whole.
+    Whole,
+}
+
+impl<'d> Path<'d> {
+    /// Every path, for a rule that names none.
+    pub fn every(field: &Field<'d>) -> Self {
+        Self {
+            field: field.clone(),
+            compared: Compared::Segments,
+            text: String::new(),
+            conditional: false,
+        }
+    }
+
+    /// A path as the filter takes it, with a remark where that is not the same.
+    /// `None` where the filter refuses it.
+    pub fn read(
+        field: &Field<'d>,
+        text: &str,
+        compared: Compared,
+        account: &mut Account,
+    ) -> Option<Self> {
+        if !matches!(text, "" | "/")
+            && let Some(said) = refusal("pathPrefixes", text)
+        {
+            account.remark(field, &Remark::Refused(said));
+            return None;
+        }
+        let path =
+            Self { field: field.clone(), compared, text: text.to_owned(), conditional: false };
+        account.carry(field);
+        match compared {
+            Compared::Text if !path.prefix().is_empty() => {
+                account.remark(field, &Remark::TextPrefix { prefix: text.to_owned() });
+            }
+            Compared::Whole => account.remark(field, &Remark::ExactPath { path: text.to_owned() }),
+            _ => {}
+        }
+        Some(path)
+    }
+
+    /// The prefix as the filter takes it; empty: every path.
+    pub fn prefix(&self) -> &str {
+        self.text.strip_suffix('/').unwrap_or(&self.text)
+    }
+
+    /// Whether a rule with this path takes every request of one with another.
+    pub fn takes(&self, other: &Self) -> bool {
+        match self.compared {
+            _ if self.conditional => false,
+            Compared::Text => other.text.starts_with(&self.text),
+            Compared::Segments => covers(self.prefix(), other.prefix()),
+            Compared::Whole => other.compared == Compared::Whole && self.text == other.text,
+        }
+    }
+}
+
+/// Whether a prefix is another one, or stands above it.
+pub fn covers(prefix: &str, other: &str) -> bool {
+    other.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a host, wildcard or `None` for every host, takes all that another one
+/// takes.
+pub fn host_covers(host: Option<&str>, other: Option<&str>) -> bool {
+    match (host, other) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(host), Some(other)) => {
+            host == other || host.strip_prefix('*').is_some_and(|domain| other.ends_with(domain))
+        }
+    }
+}
+
+/// The hosts of a source, those that the filter does not take remarked. An empty
+/// list is every host; `None` is no host at all.
+pub fn hosts<'d>(
+    fields: &[Field<'d>],
+    every: impl Fn(&str) -> bool,
+    account: &mut Account,
+) -> Option<Vec<String>> {
+    let (mut hosts, mut all) = (Vec::new(), fields.is_empty());
+    for field in fields {
+        let Some(text) = field.text() else { continue };
+        if every(text) {
+            account.carry(field);
+            all = true;
+            continue;
+        }
+        let host = without_port(text).to_ascii_lowercase();
+        match refusal("hosts", &host) {
+            Some(said) => account.remark(field, &Remark::Refused(said)),
+            None => {
+                account.carry(field);
+                if !hosts.contains(&host) {
+                    hosts.push(host);
+                }
+            }
+        }
+    }
+    if all { Some(Vec::new()) } else { Some(hosts).filter(|hosts| !hosts.is_empty()) }
+}
+
+/// A host without its port, which the filter ignores.
+fn without_port(text: &str) -> &str {
+    match text.rsplit_once(':') {
+        Some((host, port)) if port == "*" || port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => text,
+    }
+}
+
+/// Why the filter does not take a host or a path prefix.
+fn refusal(list: &str, text: &str) -> Option<Diagnostic> {
+    let policy = json!({
+        "policies": [{ "name": "a", "match": { list: [text] }, "allowOrigins": [] }],
+        "allowOrigins": [],
+    });
+    let (_, said) = Policies::from_json(policy.to_string().as_bytes(), None);
+    said.iter().find(|said| said.at.starts_with("policies")).cloned()
+}
