@@ -20,7 +20,7 @@ use scope::Stated;
 
 use super::document::Document;
 use super::input;
-use super::report::{Finding, Findings, Severity, write_list};
+use super::report::{self, Finding, Findings, Severity, count, write_list};
 
 /// What to read, and how to print what it comes to.
 #[derive(clap::Args)]
@@ -107,6 +107,10 @@ impl Imported {
             let (name, text) = (&document.name, &document.text);
             Findings { name, text, findings: &findings }.write_text(&mut stderr)?;
         }
+        let findings: Vec<Finding> = self.findings().collect();
+        let carried = count(self.account.carried().len(), "value", "values");
+        let found = report::tally(findings.iter()).unwrap_or_else(|| "nothing found".to_owned());
+        writeln!(stderr, "{carried} carried over: {found}")?;
         stderr.flush()
     }
 

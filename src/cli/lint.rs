@@ -23,7 +23,7 @@ use smell::Smell;
 
 use super::document::{Configuration, Document, Kind, VmEnvironment};
 use super::input;
-use super::report::{self, Findings, Severity, write_list};
+use super::report::{self, Findings, Severity, count, write_list};
 use super::sarif;
 use super::tree::{Content, Node, Span, SyntaxError};
 
@@ -317,21 +317,8 @@ fn write_json(checked: &[Checked], to: &mut impl Write) -> io::Result<()> {
 }
 
 fn summary(checked: &[Checked]) -> String {
-    let number = |severity| {
-        let findings = checked.iter().flat_map(|file| &file.findings);
-        findings.filter(|finding| finding.severity == severity).count()
-    };
-    let named = [Severity::Error, Severity::Warning, Severity::Note]
-        .map(|severity| (number(severity), severity.name()))
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, name)| count(number, name, &format!("{name}s")));
-    let found = named.collect::<Vec<_>>().join(", ");
+    let found = report::tally(checked.iter().flat_map(|file| &file.findings));
+    let found = found.unwrap_or_else(|| "nothing found".to_owned());
     let allowed: usize = checked.iter().map(|file| file.allowed).sum();
-    let found = if found.is_empty() { "nothing found" } else { &found };
-    if allowed == 0 { found.to_owned() } else { format!("{found} ({allowed} allowed)") }
-}
-
-fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+    if allowed == 0 { found } else { format!("{found} ({allowed} allowed)") }
 }

@@ -70,6 +70,24 @@ pub struct Placed<'r> {
     within: Span,
 }
 
+/// How many findings of each severity there are, as in `1 error, 2 notes`; `None`
+/// if there are none.
+pub fn tally<'f>(findings: impl Iterator<Item = &'f Finding> + Clone) -> Option<String> {
+    let named = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
+        let number = findings.clone().filter(|finding| finding.severity == severity).count();
+        (number, severity.name())
+    });
+    let named = named.into_iter().filter(|(number, _)| *number > 0);
+    let named: Vec<_> =
+        named.map(|(number, name)| count(number, name, &format!("{name}s"))).collect();
+    (!named.is_empty()).then(|| named.join(", "))
+}
+
+/// A number with its noun.
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Writes values as a list, one a line, without holding more than one.
 ///
 /// # Errors

@@ -68,7 +68,7 @@ impl<'d> Field<'d> {
 }
 
 /// What was read from all documents.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Account {
     settled: HashSet<*const Node>,
     carried: Vec<(usize, String)>,
@@ -105,6 +105,13 @@ impl Account {
             *document != field.document || !path.starts_with(&field.path)
         });
         self.note(field, remark);
+    }
+
+    /// Adds all of another account.
+    pub fn add(&mut self, other: &Self) {
+        self.settled.extend(&other.settled);
+        self.carried.extend_from_slice(&other.carried);
+        self.findings.extend_from_slice(&other.findings);
     }
 
     /// Ends the reading of a part: whatever nobody settled in it is unknown.

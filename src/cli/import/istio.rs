@@ -38,8 +38,10 @@ pub fn read<'d>(
     let several = rules.len() > 1;
     let mut stated = Vec::new();
     for (index, rule) in rules.into_iter().enumerate() {
-        let cors = rule.get("corsPolicy").map(|policy| cors_policy(&policy, account));
-        let paths = matches(&rule, account);
+        let (cors, mut aside) = (rule.get("corsPolicy"), Account::default());
+        let concerned = if cors.is_some() { &mut *account } else { &mut aside };
+        let paths = matches(&rule, concerned);
+        let cors = cors.map(|policy| cors_policy(&policy, account));
         if paths.is_empty() {
             continue;
         }
@@ -47,7 +49,7 @@ pub fn read<'d>(
         let own = own.or_else(|| several.then(|| (index + 1).to_string()));
         let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
         let (list, hosts) = (Some(list), of_resource.clone());
-        stated.push(Stated { name, field: rule, hosts, paths, list, cors });
+        stated.push(Stated { name, field: rule, hosts, paths, list, cors, aside });
     }
     Some(stated)
 }

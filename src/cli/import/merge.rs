@@ -55,17 +55,14 @@ impl Configuration {
         let scopes = distinct(reached(scopes(stated), account), account);
         let mut configuration = Self::default();
         for stated in stated {
-            let of_policy = || scopes.iter().filter(|scope| std::ptr::eq(scope.stated, stated));
-            let around =
-                stated.cors.is_none().then(|| of_policy().find_map(|one| around(one, &scopes)));
-            let cors = match (&stated.cors, around.flatten()) {
-                (Some(cors), _) => cors.clone(),
-                (None, Some(_)) => Cors::left_alone(),
-                // Nothing is in force there, as before.
-                (None, None) => continue,
-            };
-            let names = configuration.add(&stated.name, cors, &of_policy().collect::<Vec<_>>());
-            if let (None, Some(policy)) = (&stated.cors, names) {
+            let mut of_stated: Vec<_> =
+                scopes.iter().filter(|scope| std::ptr::eq(scope.stated, stated)).collect();
+            // Where no policy is around, nothing is in force, as before.
+            of_stated.retain(|one| stated.cors.is_some() || is_inside(one, &scopes));
+            let cors = stated.cors.clone().unwrap_or_else(Cors::left_alone);
+            let named = configuration.add(&stated.name, &cors, &of_stated);
+            if let (None, Some(policy)) = (&stated.cors, named) {
+                account.add(&stated.aside);
                 account.note(&stated.field, &Remark::LeftAlone { policy });
             }
         }
@@ -73,7 +70,7 @@ impl Configuration {
     }
 
     /// Adds a policy for some scopes, and gives its name.
-    fn add(&mut self, name: &str, cors: Cors, scopes: &[&Scope<'_, '_>]) -> Option<String> {
+    fn add(&mut self, name: &str, cors: &Cors, scopes: &[&Scope<'_, '_>]) -> Option<String> {
         let mut hosts: Vec<Option<&str>> = Vec::new();
         for scope in scopes {
             if !hosts.contains(&scope.host) {
@@ -211,11 +208,14 @@ fn distinct<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, account: &mut Account) -> Vec<Sc
     let mut distinct: Vec<Scope<'s, 'd>> = Vec::new();
     for scope in scopes {
         let same = distinct
-            .iter()
+            .iter_mut()
             .find(|known| known.host == scope.host && known.path.prefix() == scope.path.prefix());
         match same {
             None => distinct.push(scope),
             Some(known) if known.stated.cors == scope.stated.cors => {}
+            // Conditions decided which of them was meant.
+            Some(known) if known.stated.cors.is_none() => *known = scope,
+            Some(_) if scope.stated.cors.is_none() => {}
             Some(known) => {
                 let remark = Remark::SameScope {
                     host: scope.host.unwrap_or("every host ").to_owned(),
@@ -229,12 +229,9 @@ fn distinct<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, account: &mut Account) -> Vec<Sc
     distinct
 }
 
-/// The nearest scope with CORS in which a scope without stands.
-fn around<'a, 's, 'd>(
-    scope: &Scope<'s, 'd>,
-    all: &'a [Scope<'s, 'd>],
-) -> Option<&'a Scope<'s, 'd>> {
-    all.iter().find(|other| {
+/// Whether a policy would be in force for requests of a scope that has none.
+fn is_inside(scope: &Scope<'_, '_>, all: &[Scope<'_, '_>]) -> bool {
+    all.iter().any(|other| {
         other.stated.cors.is_some()
             && host_covers(other.host, scope.host)
             && (other.host != scope.host || covers(other.path.prefix(), scope.path.prefix()))

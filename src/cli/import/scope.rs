@@ -9,7 +9,7 @@ use super::cors::Cors;
 use super::remark::Remark;
 
 /// A policy of a source, or a route without one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stated<'d> {
     /// What to name it after: the resource, and its rule if there are several.
     pub name: String,
@@ -23,6 +23,8 @@ pub struct Stated<'d> {
     pub list: Option<usize>,
     /// What it says; `None`: CORS is left to upstream.
     pub cors: Option<Cors>,
+    /// What there is to say about a route without CORS, if it comes to a policy.
+    pub aside: Account,
 }
 
 /// A path of a route.
