@@ -19,6 +19,7 @@ use envoy_cors::config::{Config, OriginsConfig};
 use envoy_cors::diagnostic::{self, Diagnostics, Quoted};
 use serde_json::json;
 
+pub use allow::Allowed;
 use smell::Smell;
 
 use super::document::{Configuration, Document, Kind, VmEnvironment};
@@ -155,9 +156,10 @@ fn read(path: &Path) -> io::Result<Parsed> {
 
 impl Arguments {
     fn check(&self, document: Parsed, ordered: bool) -> Checked {
-        let (document, mut findings, configurations) = match document {
+        let (document, findings, configurations) = match document {
             Ok(document) => {
-                let (findings, configurations) = self.check_document(&document, ordered);
+                let environment = self.environment.as_deref();
+                let (findings, configurations) = check_document(&document, environment, ordered);
                 (document, findings, configurations)
             }
             Err((document, error)) => {
@@ -165,89 +167,112 @@ impl Arguments {
                 (document, vec![Finding { found, refused: true }], 0)
             }
         };
-        let allowed = allow::apply(&document, &self.allow, &mut findings);
-        let mut findings: Vec<_> = findings.into_iter().map(|finding| finding.found).collect();
-        findings.sort_by_key(|finding| (finding.span.start, finding.severity));
-        // An alias repeats what it stands for, and a dump its listeners.
-        findings.dedup_by(|one, other| {
-            (one.rule, &one.span) == (other.rule, &other.span) && one.message == other.message
-        });
+        let (findings, allowed) = without_allowed(&document, &self.allow, findings);
+        let allowed = allowed.len();
         let Document { name, text, .. } = document;
         Checked { name, text, findings, configurations, allowed }
     }
+}
 
-    fn check_document(&self, document: &Document, ordered: bool) -> (Vec<Finding>, usize) {
-        let mut findings = Vec::new();
-        let configurations = document.configurations();
-        for configuration in &configurations {
-            findings.extend(self.check_fields(configuration));
-            let mut add = |span: &Span, smell: &Smell| {
-                findings.push(Finding::plain(span.clone(), smell));
-            };
-            surroundings::check(configuration, &mut add);
-            if configuration.kind == Kind::EnvoyExtensionPolicy && !ordered {
-                add(&configuration.holder.span, &Smell::GatewayFilterOrder);
-            }
-        }
+/// What is found in a document by itself, in the order of its text, and what is
+/// allowed in it, by its comments or by the rules in `by_arguments`.
+pub fn check<'d>(
+    document: &'d Document,
+    environment: Option<&str>,
+    by_arguments: &[String],
+) -> (Vec<report::Finding>, Vec<Allowed<'d>>) {
+    let ordered = document.roots.iter().any(surroundings::orders_filters);
+    let (findings, _) = check_document(document, environment, ordered);
+    without_allowed(document, by_arguments, findings)
+}
+
+fn without_allowed<'d>(
+    document: &'d Document,
+    by_arguments: &[String],
+    mut findings: Vec<Finding>,
+) -> (Vec<report::Finding>, Vec<Allowed<'d>>) {
+    let allowed = allow::apply(document, by_arguments, &mut findings);
+    let mut findings: Vec<_> = findings.into_iter().map(|finding| finding.found).collect();
+    findings.sort_by_key(|finding| (finding.span.start, finding.severity));
+    // An alias repeats what it stands for, and a dump its listeners.
+    findings.dedup_by(|one, other| {
+        (one.rule, &one.span) == (other.rule, &other.span) && one.message == other.message
+    });
+    (findings, allowed)
+}
+
+/// All findings, and the number of configurations.
+fn check_document(
+    document: &Document,
+    environment: Option<&str>,
+    ordered: bool,
+) -> (Vec<Finding>, usize) {
+    let mut findings = Vec::new();
+    let configurations = document.configurations();
+    for configuration in &configurations {
+        findings.extend(check_fields(configuration, environment));
         let mut add = |span: &Span, smell: &Smell| {
             findings.push(Finding::plain(span.clone(), smell));
         };
-        if configurations.is_empty() {
-            add(&(0..0), &Smell::NoPolicy);
-        } else {
-            surroundings::check_all(document, &mut add);
+        surroundings::check(configuration, &mut add);
+        if configuration.kind == Kind::EnvoyExtensionPolicy && !ordered {
+            add(&configuration.holder.span, &Smell::GatewayFilterOrder);
         }
-        (findings, configurations.len())
     }
-
-    fn check_fields(&self, configuration: &Configuration<'_>) -> Vec<Finding> {
-        let mut problems = Diagnostics::default();
-        let mut smells = Smells { configuration, findings: Vec::new() };
-        if configuration.tree().is_some_and(is_too_large) {
-            smells.add("", None, &Smell::TooLarge);
-            return smells.findings;
-        }
-        if let Some(config) = configuration.read(&mut problems) {
-            let environment = self.environment_of(configuration, &config);
-            for policy in config.policies.iter().chain(&config.default) {
-                origins::check(policy, environment.as_deref(), &mut smells);
-                names::check(policy, &mut smells);
-                environments::check(policy, &mut smells);
-            }
-            // The policies themselves are for the filter.
-            let _ = Policies::compile(config, environment.as_deref(), &mut problems);
-        }
-        let of_filter = problems.iter().map(|problem| Finding {
-            found: filter::finding(configuration, problem),
-            refused: problem.severity() == diagnostic::Severity::Error,
-        });
-        of_filter.chain(smells.findings).collect()
+    let mut add = |span: &Span, smell: &Smell| {
+        findings.push(Finding::plain(span.clone(), smell));
+    };
+    if configurations.is_empty() {
+        add(&(0..0), &Smell::NoPolicy);
+    } else {
+        surroundings::check_all(document, &mut add);
     }
+    (findings, configurations.len())
+}
 
-    /// The environment of the VM. Where only the host knows it, one of those that
-    /// the origins are listed for, so that the rest is checked.
-    fn environment_of(
-        &self,
-        configuration: &Configuration<'_>,
-        config: &Config<'_>,
-    ) -> Option<String> {
-        let vm = match &configuration.vm {
-            VmEnvironment::Set(name) if !name.is_empty() => Some(name.clone()),
-            VmEnvironment::FromHost if config.environment.is_none() => {
-                config.policies.iter().chain(&config.default).find_map(|policy| {
-                    match &policy.allow_origins {
-                        Some(OriginsConfig::PerEnvironment { lists, .. }) => {
-                            lists.first().map(|(name, _)| name.clone())
-                        }
-                        _ => None,
+fn check_fields(configuration: &Configuration<'_>, environment: Option<&str>) -> Vec<Finding> {
+    let mut problems = Diagnostics::default();
+    let mut smells = Smells { configuration, findings: Vec::new() };
+    if configuration.tree().is_some_and(is_too_large) {
+        smells.add("", None, &Smell::TooLarge);
+        return smells.findings;
+    }
+    if let Some(config) = configuration.read(&mut problems) {
+        let environment =
+            environment.map(str::to_owned).or_else(|| environment_of(configuration, &config));
+        for policy in config.policies.iter().chain(&config.default) {
+            origins::check(policy, environment.as_deref(), &mut smells);
+            names::check(policy, &mut smells);
+            environments::check(policy, &mut smells);
+        }
+        // The policies themselves are for the filter.
+        let _ = Policies::compile(config, environment.as_deref(), &mut problems);
+    }
+    let of_filter = problems.iter().map(|problem| Finding {
+        found: filter::finding(configuration, problem),
+        refused: problem.severity() == diagnostic::Severity::Error,
+    });
+    of_filter.chain(smells.findings).collect()
+}
+
+/// The environment of the VM. Where only the host knows it, one of those that
+/// the origins are listed for, so that the rest is checked.
+fn environment_of(configuration: &Configuration<'_>, config: &Config<'_>) -> Option<String> {
+    let vm = match &configuration.vm {
+        VmEnvironment::Set(name) if !name.is_empty() => Some(name.clone()),
+        VmEnvironment::FromHost if config.environment.is_none() => {
+            config.policies.iter().chain(&config.default).find_map(|policy| {
+                match &policy.allow_origins {
+                    Some(OriginsConfig::PerEnvironment { lists, .. }) => {
+                        lists.first().map(|(name, _)| name.clone())
                     }
-                })
-            }
-            _ => None,
-        };
-        let written = || config.environment.as_ref().map(|environment| environment.text.clone());
-        self.environment.clone().or(vm).or_else(written)
-    }
+                    _ => None,
+                }
+            })
+        }
+        _ => None,
+    };
+    vm.or_else(|| config.environment.as_ref().map(|environment| environment.text.clone()))
 }
 
 /// Whether it would take long to compare each value with each: more than 20,000

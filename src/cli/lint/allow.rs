@@ -24,26 +24,40 @@ struct Allow<'d> {
 
 const MARK: &str = "envoy-cors: allow ";
 
+/// A finding that was taken out.
+pub struct Allowed<'d> {
+    pub finding: report::Finding,
+    /// The comment that allows it; `None` where an argument does.
+    pub comment: Option<&'d str>,
+}
+
 /// Takes the findings out that are allowed, by comments or by the rules in
-/// `by_arguments`, and adds what is wrong with the comments. Gives the number of
-/// findings that were taken out.
-pub fn apply(document: &Document, by_arguments: &[String], findings: &mut Vec<Finding>) -> usize {
+/// `by_arguments`, and adds what is wrong with the comments. Gives the findings
+/// that were taken out.
+pub fn apply<'d>(
+    document: &'d Document,
+    by_arguments: &[String],
+    findings: &mut Vec<Finding>,
+) -> Vec<Allowed<'d>> {
     let mut allows = comments(document);
     let by_argument = |rule: &str| by_arguments.iter().any(|allowed| allowed == rule);
-    let before = findings.len();
+    let mut allowed = Vec::new();
     findings.retain(|finding| {
         let report::Finding { rule, span, string_start, .. } = &finding.found;
-        let mut allowed = by_argument(rule);
+        let mut comment = None;
         for at in [Some(span.start), *string_start].into_iter().flatten() {
             for allow in allows_at(&mut allows, at).filter(|allow| allow.rule == *rule) {
                 allow.refused |= finding.refused;
                 allow.used |= !finding.refused;
-                allowed = true;
+                comment = document.text.get(allow.span.clone());
             }
         }
-        finding.refused || !allowed
+        let stays = finding.refused || !(comment.is_some() || by_argument(rule));
+        if !stays {
+            allowed.push(Allowed { finding: finding.found.clone(), comment });
+        }
+        stays
     });
-    let allowed = before - findings.len();
     for allow in allows {
         if let Some(smell) = allow.smell().filter(|smell| !by_argument(smell.rule())) {
             findings.push(Finding::plain(allow.span, &smell));
