@@ -17,6 +17,7 @@ mod cli {
     pub mod lint;
     pub mod policy;
     pub mod probe;
+    pub mod render;
     pub mod report;
     pub mod sarif;
     pub mod site;
@@ -132,6 +133,20 @@ enum Command {
     /// Exit status: 0 if there are notes at most, 1 if there is an error or a
     /// warning, 2 if a file cannot be read or holds no CORS policy.
     Import(cli::import::Arguments),
+    /// Write a policy into the manifest that deploys it
+    ///
+    /// Prints Istio's WasmPlugin, Envoy Gateway's EnvoyExtensionPolicy with its
+    /// EnvoyProxy, or an entry of Envoy's http_filters, with the policy and its
+    /// comments in their place, the module's location and its SHA-256. The policy
+    /// may stand in a bare file or in any manifest that holds one.
+    ///
+    /// What lint finds is printed to standard error. Warnings do not stop it; a
+    /// policy with errors is refused, since Envoy would refuse it, or it lets
+    /// strangers in.
+    ///
+    /// Exit status: 0 if the manifest was printed, 1 if the policy is refused, 2 if
+    /// a file cannot be read or the arguments do not fit.
+    Render(cli::render::Arguments),
     /// Print a script that completes commands in a shell
     ///
     /// As in `envoy-cors completions bash > /etc/bash_completion.d/envoy-cors`.
@@ -164,6 +179,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => cli::audit::run(&arguments),
         Command::Diff(arguments) => cli::diff::run(&arguments),
         Command::Import(arguments) => cli::import::run(&arguments),
+        Command::Render(arguments) => cli::render::run(&arguments),
         Command::Completions { shell } => complete(shell),
         Command::Man { command } => manual(command.as_deref()),
     };

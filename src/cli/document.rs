@@ -323,6 +323,14 @@ impl<'d> Configuration<'d> {
         }
     }
 
+    /// The JSON text, if the configuration stands in a string.
+    pub fn json(&self) -> Option<&str> {
+        match &self.written {
+            Written::Json { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
     /// The configuration as part of the document.
     pub fn tree(&self) -> Option<&Node> {
         match &self.written {

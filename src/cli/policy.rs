@@ -13,7 +13,8 @@ use super::{input, lint};
 
 /// A file that holds one configuration of the filter.
 pub struct PolicyFile {
-    document: Document,
+    /// What was read.
+    pub document: Document,
 }
 
 impl PolicyFile {
@@ -85,7 +86,8 @@ impl PolicyFile {
         config.policies.iter().chain(&config.default).for_each(&mut show);
     }
 
-    fn configuration(&self) -> Option<Configuration<'_>> {
+    /// The one configuration.
+    pub fn configuration(&self) -> Option<Configuration<'_>> {
         self.document.configurations().into_iter().next()
     }
 }

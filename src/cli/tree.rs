@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use envoy_cors::config::{Value, snake_case};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Location, Spanned};
 
@@ -330,6 +331,30 @@ impl<'de> Deserialize<'de> for Content {
         }
 
         deserializer.deserialize_any(AnyContent)
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.content {
+            Content::Null => serializer.serialize_unit(),
+            Content::Bool(flag) => serializer.serialize_bool(*flag),
+            // A whole number as it was written: 7200, and not 7200.0.
+            #[allow(clippy::cast_possible_truncation)]
+            Content::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                serializer.serialize_i64(*number as i64)
+            }
+            Content::Number(number) => serializer.serialize_f64(*number),
+            Content::Text(text) => serializer.serialize_str(text),
+            Content::List(elements) => serializer.collect_seq(elements),
+            Content::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for (key, node) in entries {
+                    map.serialize_entry(&key.text, node)?;
+                }
+                map.end()
+            }
+        }
     }
 }
 

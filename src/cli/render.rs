@@ -1,0 +1,200 @@
+//! `envoy-cors render`: a policy in the manifest that deploys it.
+
+mod fit;
+mod manifest;
+mod module;
+mod source;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use envoy_cors::config::Value;
+use envoy_cors::diagnostic::Diagnostics;
+
+use super::document::Document;
+use super::lint::{self, Allowed, rules};
+use super::policy::PolicyFile;
+use super::report::{Finding, Findings, Severity};
+
+/// What to write, and for whom.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The file with the policy; `-` is standard input
+    policy: PathBuf,
+    /// What to write it into
+    #[arg(long, value_name = "TARGET")]
+    to: Target,
+    /// Where the module is: oci:// for an image, https:// or http:// for the module itself, file://
+    /// in Istio; for envoy a path or https://
+    #[arg(long)]
+    url: String,
+    /// The module, of which to take the SHA-256
+    #[arg(long, value_name = "FILE", conflicts_with = "sha256")]
+    wasm: Option<PathBuf>,
+    /// The SHA-256: of the module, for oci:// of the image
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+    /// The name of the resource, or of Envoy's plugin
+    #[arg(long, default_value = "cors")]
+    name: String,
+    /// The namespace: the gateway's or the workload's own
+    #[arg(long)]
+    namespace: Option<String>,
+    /// A label of the pods that get the filter, in Istio; can be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    selector: Vec<String>,
+    /// The Gateway of the Gateway API that gets the filter
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// A port of the workload, the only one to filter; can be repeated
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Vec<u16>,
+    /// Envoy's cluster to fetch the module through
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// The environment, for CORS_ENVIRONMENT in the VM; it wins over what the file
+    /// says
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Leave out the findings of a rule, as a comment does; can be repeated
+    #[arg(long, value_name = "RULE", value_parser = rules::known)]
+    allow: Vec<String>,
+}
+
+/// What a policy is written into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Target {
+    /// Istio's WasmPlugin, for an ingress gateway
+    IstioGateway,
+    /// Istio's WasmPlugin, for the sidecars of a workload
+    IstioWorkload,
+    /// Envoy Gateway's EnvoyExtensionPolicy, and the EnvoyProxy that puts it first
+    EnvoyGateway,
+    /// An entry of Envoy's http_filters
+    Envoy,
+}
+
+/// Prints the manifest.
+///
+/// # Errors
+///
+/// What the operating system says of the output, and a sentence on a policy that
+/// no manifest can hold.
+pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
+    let mut problems = arguments.unfit();
+    let module = module::of(arguments).map_err(|more| problems.extend(more)).ok();
+    let file =
+        PolicyFile::read(&arguments.policy).map_err(|error| problems.push(error.to_string())).ok();
+    let (Some(module), Some(file), true) = (module, file, problems.is_empty()) else {
+        problems.iter().for_each(|problem| complain(problem));
+        return Ok(ExitCode::from(2));
+    };
+    let Some(configuration) = file.configuration() else { return Ok(ExitCode::from(2)) };
+    let environment = arguments.environment.as_deref().or(configuration.vm.name());
+    let (findings, allowed) = lint::check(&file.document, environment, &arguments.allow);
+    if refuses(&file, environment, findings)? {
+        return Ok(ExitCode::from(1));
+    }
+    let tree = configuration.tree().ok_or_else(|| io::Error::other("there is no policy"))?;
+    let manifest = manifest::Manifest { arguments, module: &module, environment };
+    let forms = match arguments.to {
+        Target::Envoy => source::json(&file.document, &configuration, tree),
+        _ => source::yaml(&file.document, &configuration, tree),
+    };
+    let value = tree.value();
+    let mut manifests = forms.into_iter().filter_map(|form| read(manifest.with(&form?), &value));
+    let Some(document) = manifests.next() else {
+        let name = &file.document.name;
+        let problem = "no manifest can hold the policy so that it is read as the same again";
+        return Err(io::Error::other(format!("{name}: {problem}; write it as plain JSON")));
+    };
+    let (found, _) = lint::check(&document, environment, &arguments.allow);
+    let text = with_comments(&document.text, &found, &allowed);
+    let text = read(text, &value).unwrap_or(document).text;
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn complain(problem: &str) {
+    // Nobody is left to tell where this fails too.
+    let _ = writeln!(io::stderr(), "envoy-cors: {problem}");
+}
+
+/// Rules about what stands around a policy, which is not carried over.
+const AROUND: [&str; 4] = [
+    rules::FILTER_BEFORE_CORS,
+    rules::GATEWAY_FILTER_ORDER,
+    rules::SECOND_CORS_LAYER,
+    rules::FAIL_OPEN,
+];
+
+/// Prints the errors and warnings of a policy to standard error. Gives whether
+/// there is an error.
+fn refuses(
+    file: &PolicyFile,
+    environment: Option<&str>,
+    mut findings: Vec<Finding>,
+) -> io::Result<bool> {
+    let Document { name, text, .. } = &file.document;
+    findings.retain(|found| found.severity < Severity::Note && !AROUND.contains(&found.rule));
+    let mut stderr = anstream::stderr().lock();
+    Findings { name, text, findings: &findings }.write_text(&mut stderr)?;
+    let errors = findings.iter().filter(|found| found.severity == Severity::Error).count();
+    // What chose the environment where the policy was, the manifest does not have.
+    let mut problems = Diagnostics::default();
+    let compiled = file.compile(environment, &mut problems);
+    if errors == 0 && compiled.is_none() {
+        file.write(&problems, &mut stderr)?;
+    }
+    if errors == 0 && compiled.is_some() {
+        return Ok(false);
+    }
+    let is_open = |found: &Finding| found.rule == rules::UNKNOWN_ENVIRONMENT;
+    let names = file.environments();
+    if environment.is_none() && (errors == 0 || findings.iter().any(is_open)) && !names.is_empty() {
+        complain(&format!("choose one with --environment NAME: {}", names.join(", ")));
+    }
+    complain(&format!("{name}: not rendered, since there are errors"));
+    Ok(true)
+}
+
+/// A manifest that holds this policy and no other, or nothing.
+fn read(manifest: String, policy: &Value<'_>) -> Option<Document> {
+    let document = Document::parse("manifest.yaml".to_owned(), manifest.into_bytes()).ok()?;
+    let is_same = match document.configurations().as_slice() {
+        [configuration] => {
+            configuration.json_error().is_none()
+                && configuration.tree().is_some_and(|tree| tree.value() == *policy)
+        }
+        _ => false,
+    };
+    is_same.then_some(document)
+}
+
+/// The text of a manifest with the comments that allow what was `found` in it:
+/// those whose place did not come with the policy's text.
+fn with_comments(manifest: &str, found: &[Finding], allowed: &[Allowed<'_>]) -> String {
+    let mut lines: Vec<(usize, &str)> = Vec::new();
+    for finding in found {
+        let same = |allowed: &&Allowed<'_>| {
+            let Finding { rule, at, message, .. } = &allowed.finding;
+            (*rule, at, message) == (finding.rule, &finding.at, &finding.message)
+        };
+        let comment = allowed.iter().find(same).and_then(|allowed| allowed.comment);
+        let at = finding.string_start.unwrap_or(finding.span.start);
+        let before = manifest.get(..at).and_then(|before| before.rfind('\n'));
+        lines.extend(comment.map(|comment| (before.map_or(0, |end| end + 1), comment)));
+    }
+    lines.sort_unstable();
+    lines.dedup();
+    let mut text = manifest.to_owned();
+    for (line, comment) in lines.into_iter().rev() {
+        let rest = manifest.get(line..).unwrap_or_default();
+        let indentation = rest.len() - rest.trim_start_matches(' ').len();
+        text.insert_str(line, &format!("{:indentation$}{comment}\n", ""));
+    }
+    text
+}
