@@ -2,8 +2,9 @@
 
 use envoy_cors::Policies;
 use envoy_cors::diagnostic::{Diagnostic, Problem, Severity};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use serde_saphyr::FlowSeq;
 
 use super::account::{Account, Field};
 use super::matcher::{Conversion, OriginMatcher};
@@ -16,11 +17,11 @@ pub struct Cors {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<&'static str>,
     pub allow_origins: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "names")]
     pub allow_methods: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "names")]
     pub allow_headers: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "names")]
     pub expose_headers: Vec<String>,
     /// Whole seconds, or a duration.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,6 +160,22 @@ impl Cors {
         }
         let (_, said) = Policies::from_json(policy.to_string().as_bytes(), None);
         said.iter().filter(|said| said.at.starts_with(name)).cloned().collect()
+    }
+}
+
+/// Longest list of names on one line, in characters.
+const LONGEST_LINE: usize = 80;
+
+/// Writes a list of names on one line, where it is short.
+///
+/// # Errors
+///
+/// What the serializer says.
+pub fn names<S: Serializer>(names: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    if names.iter().map(|name| name.len() + 2).sum::<usize>() < LONGEST_LINE {
+        FlowSeq(names).serialize(serializer)
+    } else {
+        names.serialize(serializer)
     }
 }
 

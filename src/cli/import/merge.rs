@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::account::Account;
-use super::cors::Cors;
+use super::cors::{Cors, names};
 use super::remark::Remark;
 use super::scope::{Path, Stated, covers, host_covers};
 
@@ -31,9 +31,9 @@ struct Policy {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Match {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "names")]
     hosts: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "names")]
     path_prefixes: Vec<String>,
 }
 
