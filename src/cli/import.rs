@@ -57,7 +57,7 @@ struct Imported {
 pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let documents = arguments.files.iter().map(|path| read(path)).collect::<io::Result<_>>()?;
     let imported = Imported::of(documents);
-    if imported.configuration.is_empty() && imported.account.carried().is_empty() {
+    if imported.configuration.is_empty() && imported.findings().next().is_none() {
         return Err(io::Error::other(NOTHING));
     }
     match arguments.format {
@@ -97,9 +97,11 @@ impl Imported {
     }
 
     fn write_yaml(&self) -> io::Result<()> {
-        let policy = serde_saphyr::to_string(&self.configuration).map_err(io::Error::other)?;
         let mut stdout = io::stdout().lock();
-        stdout.write_all(policy.as_bytes())?;
+        if !self.configuration.is_empty() {
+            let policy = serde_saphyr::to_string(&self.configuration).map_err(io::Error::other)?;
+            stdout.write_all(policy.as_bytes())?;
+        }
         stdout.flush()?;
         let mut stderr = anstream::stderr().lock();
         for (index, document) in self.documents.iter().enumerate() {
@@ -115,10 +117,11 @@ impl Imported {
     }
 
     fn write_json(&self, to: &mut impl Write) -> io::Result<()> {
-        let carried = self.account.carried().iter().map(|(document, path)| {
-            json!({ "file": self.documents.get(*document).map(|document| &document.name), "field": path })
+        let carried = self.account.carried().map(|(document, path)| {
+            json!({ "file": self.documents.get(document).map(|document| &document.name), "field": path })
         });
-        write!(to, "{{\"policy\": {},\n\"carried\": ", serde_json::to_value(&self.configuration)?)?;
+        let policy = Some(&self.configuration).filter(|policy| !policy.is_empty());
+        write!(to, "{{\"policy\": {},\n\"carried\": ", serde_json::to_value(policy)?)?;
         write_list(carried, to)?;
         write!(to, ",\n\"findings\": ")?;
         let mut found: Vec<Value> = Vec::new();

@@ -71,15 +71,29 @@ impl<'d> Field<'d> {
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     settled: HashSet<*const Node>,
-    carried: Vec<(usize, String)>,
-    findings: Vec<(usize, Finding)>,
+    carried: Vec<Entry<String>>,
+    findings: Vec<Entry<Finding>>,
+}
+
+/// What became of a node.
+#[derive(Clone, Debug)]
+struct Entry<T> {
+    document: usize,
+    node: *const Node,
+    what: T,
+}
+
+impl<T> Entry<T> {
+    fn new(field: &Field<'_>, what: T) -> Self {
+        Self { document: field.document, node: field.node, what }
+    }
 }
 
 impl Account {
     /// The field, with all in it, stands in the policy too.
     pub fn carry(&mut self, field: &Field<'_>) {
         self.settled.insert(std::ptr::from_ref(field.node));
-        self.carried.push((field.document, field.path.clone()));
+        self.carried.push(Entry::new(field, field.path.clone()));
     }
 
     /// The field, with all in it, says nothing about CORS.
@@ -90,33 +104,54 @@ impl Account {
     /// There is something to say about the field, with all in it.
     pub fn remark(&mut self, field: &Field<'_>, remark: &Remark) {
         self.settled.insert(std::ptr::from_ref(field.node));
-        self.findings.push((field.document, remark.finding(field)));
+        self.note(field, remark);
     }
 
     /// There is something to say about the field, beside what becomes of what is
     /// in it.
     pub fn note(&mut self, field: &Field<'_>, remark: &Remark) {
-        self.findings.push((field.document, remark.finding(field)));
+        self.findings.push(Entry::new(field, remark.finding(field)));
     }
 
-    /// What was read from the field, with all in it, is not carried over after all.
+    /// What was read from the field, with all in it, is not carried over after all:
+    /// this is all that there is to say about it.
     pub fn withdraw(&mut self, field: &Field<'_>, remark: &Remark) {
-        self.carried.retain(|(document, path)| {
-            *document != field.document || !path.starts_with(&field.path)
+        self.forget(field);
+        self.remark(field, remark);
+    }
+
+    /// What was read from the field, with all in it, says nothing about CORS after
+    /// all.
+    pub fn forget(&mut self, field: &Field<'_>) {
+        let mut inside = HashSet::new();
+        field.node.walk(&mut |node| {
+            inside.insert(std::ptr::from_ref(node));
         });
-        self.note(field, remark);
+        self.carried.retain(|entry| !inside.contains(&entry.node));
+        self.findings.retain(|entry| !inside.contains(&entry.node));
+    }
+
+    /// The elements of the list in a field. One that is empty says what its absence
+    /// says.
+    pub fn list<'d>(&mut self, field: &Field<'d>, name: &str) -> Vec<Field<'d>> {
+        let Some(list) = field.get(name) else { return Vec::new() };
+        if matches!(&list.node.content, Content::List(elements) if elements.is_empty()) {
+            self.leave(&list);
+        }
+        list.elements().collect()
     }
 
     /// Adds all of another account.
     pub fn add(&mut self, other: &Self) {
         self.settled.extend(&other.settled);
-        self.carried.extend_from_slice(&other.carried);
-        self.findings.extend_from_slice(&other.findings);
+        self.carried.extend(other.carried.iter().cloned());
+        self.findings.extend(other.findings.iter().cloned());
     }
 
     /// Ends the reading of a part: whatever nobody settled in it is unknown.
     pub fn close(&mut self, field: &Field<'_>) {
-        if self.is_settled(field.node) {
+        // In protobuf's JSON, null says what absence says.
+        if self.is_settled(field.node) || matches!(field.node.content, Content::Null) {
             return;
         }
         if !self.any_settled(field.node) {
@@ -128,14 +163,14 @@ impl Account {
     }
 
     /// The paths of the fields that were carried over, with their document.
-    pub fn carried(&self) -> &[(usize, String)] {
-        &self.carried
+    pub fn carried(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.carried.iter().map(|entry| (entry.document, &*entry.what))
     }
 
     /// The findings of a document, in the order of its text.
     pub fn findings(&self, document: usize) -> Vec<Finding> {
-        let of_document = self.findings.iter().filter(|(index, _)| *index == document);
-        let mut findings: Vec<_> = of_document.map(|(_, finding)| finding.clone()).collect();
+        let of_document = self.findings.iter().filter(|entry| entry.document == document);
+        let mut findings: Vec<_> = of_document.map(|entry| entry.what.clone()).collect();
         findings.sort_by_key(|finding| (finding.span.start, finding.severity));
         // An alias is read wherever it stands.
         findings.dedup_by(|one, other| {

@@ -28,7 +28,7 @@ pub fn read<'d>(
         return Some(Vec::new());
     }
     let name = resource.text_at(&["metadata", "name"]).unwrap_or("virtual-service");
-    let named = spec.list("hosts");
+    let named = account.list(&spec, "hosts");
     let of_resource = hosts(&named, |host| host == "*", account);
     spec.get("hosts").inspect(|field| account.close(field));
     if let Some(gateways) = spec.get("gateways") {
@@ -62,8 +62,9 @@ fn cors_policy(policy: &Field<'_>, account: &mut Account) -> Cors {
     {
         cors.set_credentials(&field, allowed, account);
     }
-    let matchers: Vec<_> = policy.list("allowOrigins").iter().filter_map(string_match).collect();
-    let exact = policy.list("allowOrigin");
+    let matchers = account.list(policy, "allowOrigins");
+    let matchers: Vec<_> = matchers.iter().filter_map(string_match).collect();
+    let exact = account.list(policy, "allowOrigin");
     if policy.get("allowOrigins").is_none() {
         let exact = exact.iter().filter_map(|field| {
             Some((field.clone(), OriginMatcher::new(Matcher::Exact(field.text()?))))
@@ -74,7 +75,9 @@ fn cors_policy(policy: &Field<'_>, account: &mut Account) -> Cors {
         account.remark(&field, &Remark::Ignored { why });
     }
     cors.add_origins(&matchers, account);
-    if matchers.is_empty() && exact.is_empty() {
+    if policy.node.entries().is_empty() {
+        account.remark(policy, &Remark::NoOrigins);
+    } else if matchers.is_empty() && exact.is_empty() {
         account.note(policy, &Remark::NoOrigins);
     }
     for (name, add) in [
@@ -82,7 +85,7 @@ fn cors_policy(policy: &Field<'_>, account: &mut Account) -> Cors {
         ("allowHeaders", Cors::add_header),
         ("exposeHeaders", Cors::add_exposed),
     ] {
-        for field in policy.list(name) {
+        for field in account.list(policy, name) {
             if let Some(text) = field.text() {
                 add(&mut cors, &field, text, account);
             }
@@ -117,7 +120,7 @@ fn string_match<'d>(field: &Field<'d>) -> Option<(Field<'d>, OriginMatcher<'d>)>
 
 /// The paths of a rule.
 fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
-    let alternatives = rule.list("match");
+    let alternatives = account.list(rule, "match");
     if alternatives.is_empty() {
         return vec![Path::every(rule)];
     }

@@ -52,7 +52,8 @@ impl Configuration {
 
     /// Puts all policies into one configuration.
     pub fn of(stated: &[Stated<'_>], account: &mut Account) -> Self {
-        let scopes = distinct(reached(scopes(stated), account), account);
+        let (scopes, lost) = distinct(reached(scopes(stated)));
+        remark(&scopes, lost, account);
         let mut configuration = Self::default();
         for stated in stated {
             let mut of_stated: Vec<_> =
@@ -175,10 +176,13 @@ fn scopes<'s, 'd>(stated: &'s [Stated<'d>]) -> Vec<Scope<'s, 'd>> {
     scopes
 }
 
+/// Scopes that are kept, and the others, each with the reason.
+type Kept<'s, 'd> = (Vec<Scope<'s, 'd>>, Vec<(Scope<'s, 'd>, Remark)>);
+
 /// Those that some request reaches: none of an earlier rule of the same list takes
 /// them all.
-fn reached<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, account: &mut Account) -> Vec<Scope<'s, 'd>> {
-    let mut reached: Vec<Scope<'s, 'd>> = Vec::new();
+fn reached<'s, 'd>(scopes: Vec<Scope<'s, 'd>>) -> Kept<'s, 'd> {
+    let (mut reached, mut lost): Kept<'s, 'd> = (Vec::new(), Vec::new());
     for scope in scopes {
         let earlier = reached.iter().find(|earlier| {
             scope.stated.list.is_some()
@@ -187,24 +191,16 @@ fn reached<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, account: &mut Account) -> Vec<Sco
                 && earlier.host == scope.host
                 && earlier.path.takes(scope.path)
         });
-        match earlier {
+        match earlier.map(|earlier| earlier.stated.field.path.clone()) {
             None => reached.push(scope),
-            Some(earlier) => {
-                let earlier = earlier.stated.field.path.clone();
-                let of_policy = &scope.stated.field;
-                let field =
-                    if scope.stated.paths.len() > 1 { &scope.path.field } else { of_policy };
-                if scope.stated.cors.is_some() {
-                    account.withdraw(field, &Remark::Unreachable { earlier });
-                }
-            }
+            Some(earlier) => lost.push((scope, Remark::Unreachable { earlier })),
         }
     }
-    reached
+    (reached, lost)
 }
 
 /// Those for which nothing was said before.
-fn distinct<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, account: &mut Account) -> Vec<Scope<'s, 'd>> {
+fn distinct<'s, 'd>((scopes, mut lost): Kept<'s, 'd>) -> Kept<'s, 'd> {
     let mut distinct: Vec<Scope<'s, 'd>> = Vec::new();
     for scope in scopes {
         let same = distinct
@@ -222,11 +218,25 @@ fn distinct<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, account: &mut Account) -> Vec<Sc
                     prefix: scope.path.text.clone(),
                     other: known.stated.field.path.clone(),
                 };
-                account.withdraw(&scope.path.field, &remark);
+                lost.push((scope, remark));
             }
         }
     }
-    distinct
+    (distinct, lost)
+}
+
+/// Says what is lost: of a policy for which no request is left, all; else the path.
+fn remark(kept: &[Scope<'_, '_>], lost: Vec<(Scope<'_, '_>, Remark)>, account: &mut Account) {
+    for (scope, remark) in lost.into_iter().filter(|(scope, _)| scope.stated.cors.is_some()) {
+        let of_policy = || kept.iter().filter(|kept| std::ptr::eq(kept.stated, scope.stated));
+        if of_policy().any(|kept| std::ptr::eq(kept.path, scope.path)) {
+            account.note(&scope.path.field, &remark);
+        } else if of_policy().next().is_some() {
+            account.withdraw(&scope.path.field, &remark);
+        } else {
+            account.withdraw(&scope.stated.field, &remark);
+        }
+    }
 }
 
 /// Whether a policy would be in force for requests of a scope that has none.
