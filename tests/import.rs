@@ -1,0 +1,433 @@
+//! `envoy-cors import`, the real binary on what stands in `tests/import/KIND/NAME`:
+//!
+//! - `source.yaml`, and `source-2.yaml` and so on: what is imported;
+//! - `policy.yaml`: what is printed;
+//! - `findings.txt`: what is said on standard error;
+//! - `native.yaml`, where the source is not Envoy's own: the virtual hosts that the control plane
+//!   makes of it (`nginx.conf` of ingress-nginx).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use envoy_cors::config::snake_case;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+/// Exit status, standard output, standard error.
+fn run(arguments: &[&str], folder: &Path, stdin: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads nothing may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A folder with a source and what it comes to.
+struct Golden {
+    folder: PathBuf,
+    /// Its sources, in their order.
+    sources: Vec<String>,
+}
+
+fn goldens() -> Vec<Golden> {
+    let folders = |of: &Path| -> Vec<PathBuf> {
+        fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let kinds = folders(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import"));
+    let mut all: Vec<_> = kinds.iter().flat_map(|kind| folders(kind)).map(Golden::of).collect();
+    all.sort_by(|one, other| one.folder.cmp(&other.folder));
+    assert!(all.len() > 3, "only {} folders", all.len());
+    all
+}
+
+impl Golden {
+    fn of(folder: PathBuf) -> Self {
+        let files = fs::read_dir(&folder).unwrap();
+        let mut sources: Vec<String> = files
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("source"))
+            .collect();
+        sources.sort_by_key(|name| (name.len(), name.clone()));
+        assert!(!sources.is_empty(), "no source in {}", folder.display());
+        Self { folder, sources }
+    }
+
+    fn name(&self) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import");
+        self.folder.strip_prefix(root).unwrap().display().to_string()
+    }
+
+    /// The documents of each source.
+    fn documents(&self) -> Vec<(String, Vec<Value>)> {
+        let read = |name: &String| {
+            let text = fs::read_to_string(self.folder.join(name)).unwrap();
+            (name.clone(), serde_saphyr::from_multiple(&text).unwrap())
+        };
+        self.sources.iter().map(read).collect()
+    }
+
+    fn import(&self, arguments: &[&str]) -> (i32, String, String) {
+        let sources = self.sources.iter().map(String::as_str);
+        let all: Vec<&str> =
+            ["import"].into_iter().chain(arguments.iter().copied()).chain(sources).collect();
+        run(&all, &self.folder, "")
+    }
+}
+
+/// With `BLESS` in the environment, what is printed becomes what is expected.
+#[test]
+fn sources_come_to_their_policies() {
+    let mut different = Vec::new();
+    for golden in goldens() {
+        let (status, policy, findings) = golden.import(&[]);
+        let found = ["error[", "warning["].iter().any(|level| findings.contains(level));
+        assert_eq!(status, i32::from(found), "{}: {findings}", golden.name());
+        for (name, printed) in [("policy.yaml", policy), ("findings.txt", findings)] {
+            let file = golden.folder.join(name);
+            if std::env::var_os("BLESS").is_some() {
+                fs::write(&file, &printed).unwrap();
+            }
+            if fs::read_to_string(&file).ok().as_ref() != Some(&printed) {
+                different.push(format!("{}/{name} is now:\n{printed}", golden.name()));
+            }
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// The findings of `lint` that make the filter refuse a policy, and those that it has for it.
+fn lint_errors(policy: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, report, complaint) = run(&["lint", "-", "--format=json"], folder.path(), policy);
+    assert_eq!(complaint, "");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let errors = report["findings"].as_array().unwrap().iter();
+    errors.filter(|found| found["severity"] == "error").map(|found| found.to_string()).collect()
+}
+
+#[test]
+fn the_filter_loads_what_is_printed() {
+    for golden in goldens() {
+        let (_, policy, _) = golden.import(&[]);
+        assert_eq!(lint_errors(&policy), Vec::<String>::new(), "{}", golden.name());
+    }
+}
+
+/// Where CORS stands in a resource: paths in which `*` is every element or entry.
+const CONCERNED: [(&str, &[&str]); 1] = [(
+    "VirtualService",
+    &["spec.hosts", "spec.gateways", "spec.http.*.corsPolicy", "spec.http.*.match"],
+)];
+
+/// What a document says about CORS, by the path of each value.
+fn concerned(document: &Value) -> Vec<String> {
+    let mut leaves = Vec::new();
+    resources(document, "", &mut |resource, at| {
+        for (kind, roots) in CONCERNED {
+            if resource["kind"] == kind && holds(resource, "corsPolicy") {
+                for root in roots {
+                    let steps: Vec<&str> = root.split('.').collect();
+                    follow(resource, at, &steps, &mut |part, at| collect(part, at, &mut leaves));
+                }
+            }
+        }
+    });
+    leaves
+}
+
+fn resources(document: &Value, at: &str, visit: &mut impl FnMut(&Value, &str)) {
+    if document["kind"] != "List" {
+        return visit(document, at);
+    }
+    for (index, item) in document["items"].as_array().unwrap().iter().enumerate() {
+        resources(item, &format!("{at}items[{index}]."), visit);
+    }
+}
+
+fn holds(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().any(|(key, field)| key == name || holds(field, name))
+        }
+        Value::Array(elements) => elements.iter().any(|element| holds(element, name)),
+        _ => false,
+    }
+}
+
+/// `at` ends in a dot, or is empty.
+fn follow(value: &Value, at: &str, steps: &[&str], visit: &mut impl FnMut(&Value, &str)) {
+    let Some((step, rest)) = steps.split_first() else {
+        return visit(value, at.trim_end_matches('.'));
+    };
+    match value {
+        Value::Object(fields) => {
+            let fits = |key: &str| *step == "*" || key == *step || key == snake_case(step);
+            for (key, field) in fields.iter().filter(|(key, _)| fits(key)) {
+                follow(field, &format!("{at}{key}."), rest, visit);
+            }
+        }
+        Value::Array(elements) if *step == "*" => {
+            for (index, element) in elements.iter().enumerate() {
+                let at = at.trim_end_matches('.');
+                follow(element, &format!("{at}[{index}]."), rest, visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn collect(value: &Value, at: &str, leaves: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            let dot = if at.is_empty() { "" } else { "." };
+            for (key, field) in fields {
+                collect(field, &format!("{at}{dot}{key}"), leaves);
+            }
+        }
+        Value::Array(elements) => {
+            let elements = elements.iter().enumerate();
+            elements.for_each(|(n, element)| collect(element, &format!("{at}[{n}]"), leaves));
+        }
+        Value::Null => {}
+        _ => leaves.push(at.to_owned()),
+    }
+}
+
+/// Whether a path is another one, or inside of it.
+fn is_under(path: &str, part: &str) -> bool {
+    path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Whether a finding speaks of what is missing in a part, or of the part as a whole, and settles no
+/// field in it.
+fn is_beside(finding: &Value) -> bool {
+    let field = finding["field"].as_str().unwrap();
+    match finding["rule"].as_str() {
+        Some("left-alone" | "no-origins") => true,
+        Some("forwarded-preflights") => !field.to_lowercase().ends_with("preflights"),
+        _ => false,
+    }
+}
+
+#[test]
+fn each_field_is_carried_over_or_found() {
+    for golden in goldens() {
+        let (_, printed, _) = golden.import(&["--format=json"]);
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        let settled = |list: &str, file: &str| -> Vec<String> {
+            let entries = printed[list].as_array().unwrap().iter();
+            let of_file = entries.filter(|entry| entry["file"] == file);
+            let settling = of_file.filter(|entry| !is_beside(entry));
+            settling.map(|entry| entry["field"].as_str().unwrap().to_owned()).collect()
+        };
+        for (file, documents) in golden.documents() {
+            let (carried, found) = (settled("carried", &file), settled("findings", &file));
+            let leaves: Vec<String> = documents.iter().flat_map(concerned).collect();
+            let name = format!("{}/{file}", golden.name());
+            for leaf in &leaves {
+                let settled = carried.iter().chain(&found).any(|field| is_under(leaf, field));
+                assert!(settled, "{name}: nothing is said about {leaf}");
+            }
+            for field in &carried {
+                let stands = leaves.iter().any(|leaf| is_under(leaf, field));
+                assert!(stands, "{name}: {field} is carried over, and is not there");
+            }
+        }
+    }
+}
+
+/// What is carried over has a say: another value there comes to something else.
+#[test]
+fn what_is_carried_over_matters() {
+    for golden in goldens() {
+        let sources = golden.documents();
+        let original = outcome(&sources);
+        // Several documents of a file may have a field of that path.
+        let mut carried: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for entry in original["carried"].as_array().unwrap() {
+            let place = (entry["file"].as_str().unwrap(), entry["field"].as_str().unwrap());
+            *carried.entry(place).or_default() += 1;
+        }
+        for ((file, field), times) in carried {
+            let source = sources.iter().position(|(name, _)| name == file).unwrap();
+            let matter = (0..sources[source].1.len()).filter(|document| {
+                let mut leaves = Vec::new();
+                collect(&sources[source].1[*document], "", &mut leaves);
+                leaves.retain(|leaf| is_under(leaf, field));
+                let matters = |leaf: &String| {
+                    let mut changed = sources.clone();
+                    change(&mut changed[source].1[*document], leaf);
+                    let now = outcome(&changed);
+                    ["policy", "findings"].iter().any(|part| now[part] != original[part])
+                };
+                !leaves.is_empty() && leaves.iter().all(matters)
+            });
+            let name = golden.name();
+            assert!(
+                matter.count() >= times,
+                "{name}/{file}: {field} is carried over, and has no say"
+            );
+        }
+    }
+}
+
+/// What `import --format json` prints, without the places of the findings.
+fn outcome(sources: &[(String, Vec<Value>)]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["import", "--format=json"];
+    for (name, documents) in sources {
+        let documents: Vec<String> = documents.iter().map(Value::to_string).collect();
+        fs::write(folder.path().join(name), documents.join("\n---\n")).unwrap();
+        arguments.push(name);
+    }
+    let (_, printed, complaint) = run(&arguments, folder.path(), "");
+    let Ok(mut printed) = serde_json::from_str::<Value>(&printed) else {
+        return json!({ "policy": complaint });
+    };
+    for finding in printed["findings"].as_array_mut().unwrap() {
+        for place in ["line", "column", "endColumn"] {
+            finding.as_object_mut().unwrap().remove(place);
+        }
+    }
+    printed
+}
+
+/// Puts another value of the same type at a path.
+fn change(document: &mut Value, path: &str) {
+    let leaf = find(document, path).unwrap();
+    *leaf = match &*leaf {
+        Value::Bool(flag) => (!*flag).into(),
+        Value::Number(number) => (number.as_f64().unwrap() + 1.0).into(),
+        Value::String(text) => format!("{text}x").into(),
+        _ => "x".into(),
+    };
+}
+
+fn find<'v>(value: &'v mut Value, path: &str) -> Option<&'v mut Value> {
+    if path.is_empty() {
+        return Some(value);
+    }
+    match value {
+        Value::Object(fields) => fields.iter_mut().find_map(|(key, field)| {
+            let rest = path.strip_prefix(key.as_str())?;
+            if !rest.is_empty() && !rest.starts_with(['.', '[']) {
+                return None;
+            }
+            find(field, rest.strip_prefix('.').unwrap_or(rest))
+        }),
+        Value::Array(elements) => {
+            let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+            let element = elements.get_mut(index.parse::<usize>().ok()?)?;
+            find(element, rest.strip_prefix('.').unwrap_or(rest))
+        }
+        _ => None,
+    }
+}
+
+/// Values as people write them, right and wrong.
+fn virtual_service() -> impl Strategy<Value = Value> {
+    let origin = select(vec![
+        json!({ "exact": "https://app.example.com" }),
+        json!({ "exact": "https://app.example.com:443" }),
+        json!({ "exact": "http://app.example.com" }),
+        json!({ "exact": "http://localhost:3000" }),
+        json!({ "exact": "https://münchen.example" }),
+        json!({ "exact": "null" }),
+        json!({ "exact": "*" }),
+        json!({ "exact": "" }),
+        json!({ "prefix": "https://" }),
+        json!({ "prefix": "" }),
+        json!({ "regex": ".*" }),
+        json!({ "regex": r"https://([a-z-]+\.)?example\.com(:\d+)?" }),
+        json!({ "regex": r"https://[^.]+\.com" }),
+        json!({ "regex": "(" }),
+    ]);
+    let name =
+        select(vec!["GET", "put", "PATCH", "CONNECT", "*", "a b", "", "x-id", "cookie", "Origin"]);
+    let age = select(vec!["0s", "10s", "1h30m", "25h", "0.5s", "-1s", "soon"]);
+    let uri = select(vec![
+        json!({ "prefix": "/" }),
+        json!({ "prefix": "/api" }),
+        json!({ "prefix": "/api/v1/" }),
+        json!({ "prefix": "api" }),
+        json!({ "exact": "/api" }),
+        json!({ "exact": "/a//b" }),
+        json!({ "regex": "/api/.*" }),
+    ]);
+    let host = select(vec![
+        "a.example.com",
+        "*.example.com",
+        "*.a.example.com",
+        "*",
+        "reviews",
+        "A.EXAMPLE.COM",
+        "a..b",
+    ]);
+    let policy = (
+        option::of(vec(origin, 0..4)),
+        vec(name.clone(), 0..3),
+        vec(name.clone(), 0..3),
+        vec(name, 0..3),
+        option::of(age),
+        option::of(any::<bool>()),
+        option::of(select(vec!["IGNORE", "FORWARD", "UNSPECIFIED"])),
+    )
+        .prop_map(|(origins, methods, headers, exposed, age, credentials, preflights)| {
+            let all = json!({
+                "allowOrigins": origins,
+                "allowMethods": methods,
+                "allowHeaders": headers,
+                "exposeHeaders": exposed,
+                "maxAge": age,
+                "allowCredentials": credentials,
+                "unmatchedPreflights": preflights,
+            });
+            let Value::Object(fields) = all else { panic!() };
+            Value::Object(fields.into_iter().filter(|(_, field)| !field.is_null()).collect())
+        });
+    let rule = (option::of(policy), vec(uri, 0..3)).prop_map(|(policy, uris)| {
+        let paths: Vec<Value> = uris.into_iter().map(|uri| json!({ "uri": uri })).collect();
+        match policy {
+            Some(policy) => json!({ "match": paths, "corsPolicy": policy }),
+            None => json!({ "match": paths }),
+        }
+    });
+    (vec(host, 0..3), vec(rule, 1..4), "[a-zA-Z. _é-]{0,70}").prop_map(|(hosts, rules, name)| {
+        json!({
+            "kind": "VirtualService",
+            "metadata": { "name": name },
+            "spec": { "hosts": hosts, "http": rules },
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_filter_loads_what_any_source_comes_to(services in vec(virtual_service(), 1..3)) {
+        let folder = tempfile::tempdir().unwrap();
+        let documents: Vec<String> = services.iter().map(Value::to_string).collect();
+        let (_, policy, complaint) = run(&["import", "-"], folder.path(), &documents.join("\n---\n"));
+        // Where nothing is in force, nothing is printed.
+        if !policy.is_empty() {
+            prop_assert_eq!(lint_errors(&policy), Vec::<String>::new(), "{}\n{}", policy, complaint);
+        }
+    }
+}
