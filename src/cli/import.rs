@@ -110,7 +110,7 @@ impl Imported {
             Findings { name, text, findings: &findings }.write_text(&mut stderr)?;
         }
         let findings: Vec<Finding> = self.findings().collect();
-        let carried = count(self.account.carried().len(), "value", "values");
+        let carried = count(self.account.carried().count(), "value", "values");
         let found = report::tally(findings.iter()).unwrap_or_else(|| "nothing found".to_owned());
         writeln!(stderr, "{carried} carried over: {found}")?;
         stderr.flush()
