@@ -2,6 +2,9 @@
 
 mod account;
 mod cors;
+mod envoy_gateway;
+mod gateway_api;
+mod ingress_nginx;
 mod istio;
 mod matcher;
 mod merge;
@@ -85,9 +88,12 @@ impl Imported {
     fn of(documents: Vec<Document>) -> Self {
         let mut account = Account::default();
         let mut stated: Vec<Stated<'_>> = Vec::new();
-        for (list, resource) in resources(&documents).iter().enumerate() {
+        let resources = resources(&documents);
+        for (list, resource) in resources.iter().enumerate() {
             stated.extend(istio::read(resource, list, &mut account).unwrap_or_default());
         }
+        stated.extend(gateway_api::read(&resources, &mut account));
+        stated.extend(ingress_nginx::read(&resources, &mut account));
         let configuration = Configuration::of(&stated, &mut account);
         Self { documents, account, configuration }
     }

@@ -43,17 +43,20 @@ impl Cors {
         account: &mut Account,
     ) {
         for (field, matcher) in matchers {
-            self.add_origin(field, matcher, account);
+            self.add_origin(field, matcher, (matcher.kind(), matcher.text()), account);
         }
     }
 
-    fn add_origin(
+    /// Adds the origins that a matcher lets in, which is written as something
+    /// else: what it is, and its text.
+    pub fn add_origin(
         &mut self,
         field: &Field<'_>,
         matcher: &OriginMatcher<'_>,
+        (what, text): (&'static str, &str),
         account: &mut Account,
     ) {
-        let (what, text) = (matcher.kind(), matcher.text().to_owned());
+        let text = text.to_owned();
         let patterns = match matcher.convert() {
             Conversion::Exact(patterns) => patterns,
             _ if matcher.accepts_star() => {

@@ -62,6 +62,26 @@ pub enum Remark {
     LeftAlone { policy: String },
     /// A field that the source itself does not read.
     Ignored { why: &'static str },
+    /// What a policy is attached to is not among the files.
+    MissingTarget { targets: Vec<String> },
+    /// No host is written, and what it is attached to is not among the files.
+    EveryHost { parent: String },
+    /// CORS for one of several backends.
+    OfBackend,
+    /// A wildcard that stands for a single label.
+    OneLabel { host: String },
+    /// `*` with credentials, of which browsers make `*` without.
+    DeadCredentials,
+    /// Nothing is written, and a value of the source's own counts.
+    Default { what: &'static str, value: &'static str },
+    /// A value that the source does not take, and what it does instead.
+    Invalid { text: String, instead: String },
+    /// A list of origins that opens everything, since it is invalid.
+    InvalidOrigins { text: String },
+    /// Origins of which only the end is compared.
+    OpenStart { text: String, example: String },
+    /// CORS headers in the server's own configuration.
+    Snippet,
 }
 
 impl Remark {
@@ -103,6 +123,16 @@ impl Remark {
             Self::SameScope { .. } => "same-scope",
             Self::LeftAlone { .. } => "left-alone",
             Self::Ignored { .. } => "ignored",
+            Self::MissingTarget { .. } => "missing-target",
+            Self::EveryHost { .. } => "every-host",
+            Self::OfBackend => "of-backend",
+            Self::OneLabel { .. } => "one-label",
+            Self::DeadCredentials => "dead-credentials",
+            Self::Default { .. } => "default",
+            Self::Invalid { .. } => "invalid-value",
+            Self::InvalidOrigins { .. } => "open-to-all",
+            Self::OpenStart { .. } => "open-start",
+            Self::Snippet => "snippet",
         }
     }
 
@@ -116,7 +146,11 @@ impl Remark {
             | Self::OpenToAll { carried: false, .. }
             | Self::InexactPath { .. }
             | Self::InexactHost { .. }
-            | Self::SameScope { .. } => Severity::Error,
+            | Self::SameScope { .. }
+            | Self::MissingTarget { .. }
+            | Self::OfBackend
+            | Self::InvalidOrigins { .. }
+            | Self::Snippet => Severity::Error,
             Self::UnknownField
             | Self::Warned(_)
             | Self::NoOrigin { .. }
@@ -125,7 +159,11 @@ impl Remark {
             | Self::ForwardedPreflights { written: true }
             | Self::ExactPath { .. }
             | Self::PathCase
-            | Self::Condition { .. } => Severity::Warning,
+            | Self::Condition { .. }
+            | Self::EveryHost { .. }
+            | Self::OneLabel { .. }
+            | Self::DeadCredentials
+            | Self::Invalid { .. } => Severity::Warning,
             Self::Idle(_)
             | Self::ForwardedPreflights { written: false }
             | Self::LongMaxAge
@@ -133,7 +171,9 @@ impl Remark {
             | Self::Placement { .. }
             | Self::Unreachable { .. }
             | Self::LeftAlone { .. }
-            | Self::Ignored { .. } => Severity::Note,
+            | Self::Ignored { .. }
+            | Self::Default { .. }
+            | Self::OpenStart { .. } => Severity::Note,
         }
     }
 
@@ -222,6 +262,54 @@ impl Remark {
                 "remove its mode, if nobody is to read these responses; remove it, if the policy around it is to apply",
             ),
             Self::Ignored { why } => (format!("left out: {why}"), ""),
+            Self::MissingTarget { targets } if targets.is_empty() => {
+                ("not carried over: the policy is attached to nothing".to_owned(), "name its targets")
+            }
+            Self::MissingTarget { targets } => (
+                format!(
+                    "not carried over: what it is attached to says for which hosts and paths it is, and is not among these files: {}",
+                    targets.join(", ")
+                ),
+                "import it together with them",
+            ),
+            Self::EveryHost { parent } => (
+                format!(
+                    "no host is named, and {}, whose listeners may name some, is not among these files; the policy is for every host now",
+                    Quoted(parent)
+                ),
+                "import it together with that, or name the hosts",
+            ),
+            Self::OfBackend => (
+                "not carried over: a policy is for hosts and paths, whatever backend is chosen".to_owned(),
+                "check by hand what is meant, and write it for the rule",
+            ),
+            Self::OneLabel { host } => (
+                format!("{} stood for one label, and stands for several now too", Quoted(host)),
+                "name the hosts, if those below them are served otherwise",
+            ),
+            Self::DeadCredentials => (
+                "every origin is let in with the answer \"*\", beside which browsers refuse credentials; carried over without them".to_owned(),
+                "list the origins and allow credentials, if they are meant",
+            ),
+            Self::Default { what, value } => {
+                (format!("{what} is not written; carried over is what counts instead: {value}"), "")
+            }
+            Self::Invalid { text, instead } => (
+                format!("the value {} is invalid in the source too, and what counts instead is carried over: {instead}", Quoted(text)),
+                "write what is meant",
+            ),
+            Self::InvalidOrigins { text } => (
+                format!("not carried over: {} is invalid, and ingress-nginx lets every origin in for it", Quoted(text)),
+                "list the origins that are meant, or write \"*\" if everybody is",
+            ),
+            Self::OpenStart { text, example } => (
+                format!("only the end of an origin was compared with {}, so that {} was let in too; it is not now", Quoted(text), Quoted(example)),
+                "",
+            ),
+            Self::Snippet => (
+                "not carried over: the snippet sets headers of CORS by itself".to_owned(),
+                "write in the policy what it is to do",
+            ),
         };
         (clause, remedy.to_owned())
     }

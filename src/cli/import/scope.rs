@@ -137,18 +137,21 @@ pub fn hosts<'d>(
             all = true;
             continue;
         }
-        let host = without_port(text).to_ascii_lowercase();
-        match refusal("hosts", &host) {
-            Some(said) => account.remark(field, &Remark::Refused(said)),
-            None => {
-                account.carry(field);
-                if !hosts.contains(&host) {
-                    hosts.push(host);
-                }
-            }
-        }
+        let host = host(field, text, account);
+        hosts.extend(host.filter(|host| !hosts.contains(host)));
     }
     if all { Some(Vec::new()) } else { Some(hosts).filter(|hosts| !hosts.is_empty()) }
+}
+
+/// A host of a source; `None`, with a remark, where the filter does not take it.
+pub fn host(field: &Field<'_>, text: &str, account: &mut Account) -> Option<String> {
+    let host = without_port(text).to_ascii_lowercase();
+    if let Some(said) = refusal("hosts", &host) {
+        account.remark(field, &Remark::Refused(said));
+        return None;
+    }
+    account.carry(field);
+    Some(host)
 }
 
 /// A host without its port, which the filter ignores.

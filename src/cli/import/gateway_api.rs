@@ -1,0 +1,386 @@
+//! Gateway API's `HTTPRoute` with a CORS filter
+//! ([`gateway.networking.k8s.io/v1`](https://gateway-api.sigs.k8s.io/reference/spec/)),
+//! and what `SecurityPolicy` says about routes and Gateways.
+//!
+//! Of the rules of all routes the most specific one that matches decides, as in
+//! the filter. Hosts that a route does not name are those of its listeners.
+
+use serde_json::Value;
+
+use super::account::{Account, Field};
+use super::cors::Cors;
+use super::envoy_gateway;
+use super::matcher::{Matcher, OriginMatcher};
+use super::remark::Remark;
+use super::scope::{Compared, Path, Stated, host_covers, hosts};
+use crate::cli::tree::Content;
+
+/// A route, with the hosts and paths of its rules.
+pub struct Route<'d> {
+    /// The index of its resource.
+    pub index: usize,
+    /// Exact hosts and wildcards; an empty list is every host, `None` no host.
+    pub hosts: Option<Vec<String>>,
+    /// Its rules.
+    pub rules: Vec<Rule<'d>>,
+}
+
+/// A rule of a route.
+pub struct Rule<'d> {
+    pub field: Field<'d>,
+    /// What a `sectionName` calls it.
+    pub section: Option<&'d str>,
+    /// What to name a policy after.
+    pub name: String,
+    /// None: nothing that the filter can tell apart.
+    pub paths: Vec<Path<'d>>,
+    /// What its own filter says.
+    pub cors: Option<Cors>,
+}
+
+/// Reads all routes, Gateways and policies that are attached to them.
+pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
+    let policies = envoy_gateway::policies(resources, account);
+    // Of a route without CORS there is nothing to say but where it stands.
+    let mut aside = Account::default();
+    let mut routes = Vec::new();
+    for (index, resource) in resources.iter().enumerate() {
+        if is_route(resource) {
+            let concerned =
+                has_filter(resource) || policies.iter().any(|policy| policy.is_for(index));
+            let account = if concerned { &mut *account } else { &mut aside };
+            routes.extend(route(index, resources, account));
+        }
+    }
+    envoy_gateway::attach(&routes, policies, resources, account)
+}
+
+/// Whether a resource is a route to which policies may be attached.
+fn is_route(resource: &Field<'_>) -> bool {
+    matches!(resource.text_at(&["kind"]), Some("HTTPRoute" | "GRPCRoute"))
+}
+
+/// Whether a resource has listeners.
+pub fn is_gateway(resource: &Field<'_>) -> bool {
+    matches!(resource.text_at(&["kind"]), Some("Gateway" | "ListenerSet" | "XListenerSet"))
+}
+
+/// The name of a resource.
+pub fn name<'d>(resource: &Field<'d>) -> Option<&'d str> {
+    resource.text_at(&["metadata", "name"])
+}
+
+/// The namespace of a resource, if it is written.
+pub fn namespace<'d>(resource: &Field<'d>) -> Option<&'d str> {
+    resource.text_at(&["metadata", "namespace"])
+}
+
+/// The index of a resource. A namespace that is not written may be any.
+pub fn find(
+    resources: &[Field<'_>],
+    kind: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> Option<usize> {
+    resources.iter().position(|resource| {
+        let other = self::namespace(resource);
+        resource.text_at(&["kind"]) == Some(kind)
+            && self::name(resource) == Some(name)
+            && (namespace.is_none() || other.is_none() || namespace == other)
+    })
+}
+
+/// The Gateways and sets of listeners of a route, or of a set of listeners, with
+/// the listener if only one is meant; `None` where it is not among the resources.
+pub fn parents<'d>(
+    resource: &Field<'d>,
+    resources: &[Field<'d>],
+) -> Vec<(Option<usize>, Field<'d>)> {
+    let Some(spec) = resource.get("spec") else { return Vec::new() };
+    let several = spec.list("parentRefs");
+    let one = spec.get("parentRef").into_iter();
+    let index = |parent: &Field<'d>| {
+        let kind = parent.text_at(&["kind"]).unwrap_or("Gateway");
+        let namespace = parent.text_at(&["namespace"]).or_else(|| namespace(resource));
+        find(resources, kind, namespace, parent.text_at(&["name"])?)
+            .filter(|index| resources.get(*index).is_some_and(is_gateway))
+    };
+    several.into_iter().chain(one).map(|parent| (index(&parent), parent)).collect()
+}
+
+/// The listeners of a Gateway: all of them, or those that a reference names.
+pub fn listeners<'d>(gateway: &Field<'d>, reference: Option<&Field<'d>>) -> Vec<Field<'d>> {
+    let named = reference.and_then(|reference| reference.text_at(&["sectionName"]));
+    let port = reference.and_then(|reference| reference.get("port"));
+    let mut listeners = gateway.get("spec").map(|spec| spec.list("listeners")).unwrap_or_default();
+    listeners.retain(|listener| {
+        let is_port =
+            |port: &Field<'_>| listener.get("port").is_some_and(|own| whole(&own) == whole(port));
+        matches!(listener.text_at(&["protocol"]), None | Some("HTTP" | "HTTPS"))
+            && (named.is_none() || listener.text_at(&["name"]) == named)
+            && port.as_ref().is_none_or(is_port)
+    });
+    listeners
+}
+
+/// The hosts of listeners: `None` is every host.
+pub fn hostnames<'d>(listeners: &[Field<'d>]) -> Option<Vec<Field<'d>>> {
+    let of = |listener: &Field<'d>| {
+        listener.get("hostname").filter(|host| host.text().is_some_and(|text| !text.is_empty()))
+    };
+    listeners.iter().map(of).collect()
+}
+
+fn route<'d>(index: usize, resources: &[Field<'d>], account: &mut Account) -> Option<Route<'d>> {
+    let resource = resources.get(index)?;
+    let spec = resource.get("spec")?;
+    let hosts = route_hosts(resource, &spec, resources, account);
+    let name = name(resource).unwrap_or("route");
+    let fields = spec.list("rules");
+    let several = fields.len() > 1;
+    let mut rules = Vec::new();
+    for (index, field) in fields.into_iter().enumerate() {
+        let cors = filters(&field, account);
+        let paths = matches(&field, account);
+        let section = field.text_at(&["name"]);
+        let own = section.map(str::to_owned);
+        let own = own.or_else(|| several.then(|| (index + 1).to_string()));
+        let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
+        rules.push(Rule { field, section, name, paths, cors });
+    }
+    Some(Route { index, hosts, rules })
+}
+
+/// The hosts that a route names, as far as its listeners take them, or else those
+/// of the listeners.
+fn route_hosts<'d>(
+    resource: &Field<'d>,
+    spec: &Field<'d>,
+    resources: &[Field<'d>],
+    account: &mut Account,
+) -> Option<Vec<String>> {
+    let named = spec.list("hostnames");
+    let own = hosts(&named, |_| false, account);
+    spec.get("hostnames").inspect(|field| account.close(field));
+    let own = own?;
+    let parents = parents(resource, resources);
+    if let Some(field) = spec.get("parentRefs") {
+        account.remark(&field, &Remark::Placement { what: "the source names its Gateways" });
+    }
+    let absent = parents.iter().find(|(index, _)| index.is_none());
+    if let Some((_, parent)) = absent {
+        if named.is_empty() {
+            let parent = parent.text_at(&["name"]).unwrap_or_default().to_owned();
+            account.note(spec, &Remark::EveryHost { parent });
+        }
+        return Some(own);
+    }
+    let listeners: Vec<_> = parents
+        .iter()
+        .filter_map(|(index, parent)| Some(listeners(resources.get((*index)?)?, Some(parent))))
+        .flatten()
+        .collect();
+    let Some(limits) = hostnames(&listeners).filter(|limits| !limits.is_empty()) else {
+        return Some(own);
+    };
+    if named.is_empty() {
+        return hosts(&limits, |_| false, account);
+    }
+    let limits = hosts(&limits, |_| false, &mut Account::default()).unwrap_or_default();
+    let mut common: Vec<String> = Vec::new();
+    for host in &own {
+        for limit in &limits {
+            match narrower(host, limit) {
+                Some(host) if !common.iter().any(|known| known == host) => {
+                    common.push(host.to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+    for field in named {
+        let host = field.text().unwrap_or_default().to_ascii_lowercase();
+        if own.contains(&host) && !limits.iter().any(|limit| narrower(&host, limit).is_some()) {
+            let why = "no listener of its Gateway takes this host";
+            account.withdraw(&field, &Remark::Ignored { why });
+        }
+    }
+    Some(common).filter(|common| !common.is_empty())
+}
+
+/// The hosts that two hosts or wildcards have in common.
+fn narrower<'h>(one: &'h str, other: &'h str) -> Option<&'h str> {
+    if host_covers(Some(one), Some(other)) {
+        Some(other)
+    } else {
+        host_covers(Some(other), Some(one)).then_some(one)
+    }
+}
+
+/// Whether a route has CORS filters.
+fn has_filter(resource: &Field<'_>) -> bool {
+    let has = |holder: &Field<'_>| {
+        holder.list("filters").iter().any(|filter| filter.get("cors").is_some())
+    };
+    resource.get("spec").is_some_and(|spec| {
+        spec.list("rules").iter().any(|rule| has(rule) || rule.list("backendRefs").iter().any(has))
+    })
+}
+
+/// The CORS filter of a rule.
+fn filters(rule: &Field<'_>, account: &mut Account) -> Option<Cors> {
+    let mut found: Option<Cors> = None;
+    for filter in rule.list("filters") {
+        let Some(object) = filter.get("cors") else { continue };
+        if filter.text_at(&["type"]) != Some("CORS") {
+            account.remark(&object, &Remark::Ignored { why: "its type is not CORS" });
+        } else if found.is_some() {
+            let why = "the rule has a CORS filter before it";
+            account.remark(&object, &Remark::Ignored { why });
+        } else {
+            let mut cors = cors(std::slice::from_ref(&object), account);
+            // The API server writes it where nothing else stands.
+            cors.max_age = cors
+                .max_age
+                .or_else(|| object.get("maxAge").is_none().then(|| Value::from(DEFAULT_MAX_AGE)));
+            found = Some(cors);
+        }
+    }
+    for backend in rule.list("backendRefs") {
+        for filter in backend.list("filters") {
+            if let Some(object) = filter.get("cors") {
+                account.remark(&object, &Remark::OfBackend);
+            }
+        }
+    }
+    found
+}
+
+const DEFAULT_MAX_AGE: u32 = 5;
+
+/// `HTTPCORSFilter`, or `CORS` of a `SecurityPolicy`. Each field is taken from the
+/// first object that has it.
+pub fn cors(objects: &[Field<'_>], account: &mut Account) -> Cors {
+    let get = |name: &str| objects.iter().find_map(|object| object.get(name));
+    let list = |name: &str| get(name).map(|list| list.elements().collect()).unwrap_or_default();
+    let mut cors = Cors::default();
+    if let Some(field) = get("allowCredentials")
+        && let Content::Bool(allowed) = field.node.content
+    {
+        cors.set_credentials(&field, allowed, account);
+    }
+    let origins: Vec<Field<'_>> = list("allowOrigins");
+    let matchers: Vec<_> = origins
+        .iter()
+        .filter_map(|field| Some((field.clone(), OriginMatcher::new(glob(field.text()?)))))
+        .collect();
+    cors.add_origins(&matchers, account);
+    for (name, add) in [
+        ("allowMethods", Cors::add_method as fn(&mut Cors, &Field<'_>, &str, &mut Account)),
+        ("allowHeaders", Cors::add_header),
+        ("exposeHeaders", Cors::add_exposed),
+    ] {
+        for field in list(name) {
+            if let Some(text) = field.text() {
+                add(&mut cors, &field, text, account);
+            }
+        }
+    }
+    if let Some(field) = get("maxAge") {
+        match (field.text(), whole(&field)) {
+            (Some(duration), _) => cors.set_max_age(&field, duration.into(), account),
+            (None, Some(seconds)) => cors.set_max_age(&field, seconds.into(), account),
+            (None, None) => {}
+        }
+    }
+    if let Some(object) = objects.first() {
+        if origins.is_empty() {
+            account.note(object, &Remark::NoOrigins);
+        }
+        close(object, account);
+    }
+    cors
+}
+
+/// An origin, in which `*` stands for any text.
+fn glob(text: &str) -> Matcher<'_> {
+    if text.contains('*') { Matcher::Glob(text) } else { Matcher::Exact(text) }
+}
+
+/// A number without fraction.
+fn whole(field: &Field<'_>) -> Option<i64> {
+    match field.node.content {
+        Content::Number(number) => number.to_string().parse().ok(),
+        _ => None,
+    }
+}
+
+/// Ends the reading of an object; of an empty one there is nothing to say.
+fn close(object: &Field<'_>, account: &mut Account) {
+    if object.entries().next().is_none() {
+        account.leave(object);
+    }
+    account.close(object);
+}
+
+/// The paths of a rule.
+fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
+    let alternatives = rule.list("matches");
+    if alternatives.is_empty() {
+        return vec![Path::every(rule)];
+    }
+    let mut paths = Vec::new();
+    for alternative in alternatives {
+        let (mut path, mut conditional) = (Some(Path::every(&alternative)), false);
+        for (key, field) in alternative.entries() {
+            match (key, &field.node.content) {
+                ("path", _) => path = http_path(&field, account),
+                // Of a GRPCRoute.
+                ("method", Content::Map(_)) => path = grpc_path(&field, account),
+                (_, Content::List(elements)) if elements.is_empty() => account.leave(&field),
+                _ => {
+                    conditional = true;
+                    account.remark(&field, &Remark::Condition { what: key.to_owned() });
+                }
+            }
+        }
+        close(&alternative, account);
+        paths.extend(path.map(|path| Path { conditional, ..path }));
+    }
+    paths
+}
+
+/// `HTTPPathMatch`
+fn http_path<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
+    let value = field.get("value");
+    let text = value.as_ref().and_then(Field::text).unwrap_or("/");
+    field.get("type").inspect(|field| account.carry(field));
+    let value = value.as_ref().unwrap_or(field);
+    match field.text_at(&["type"]) {
+        None | Some("PathPrefix") => Path::read(value, text, Compared::Segments, account),
+        Some("Exact") => Path::read(value, text, Compared::Whole, account),
+        Some(_) => {
+            let what = "regular expression";
+            account.remark(value, &Remark::InexactPath { what, text: text.to_owned() });
+            None
+        }
+    }
+}
+
+/// `GRPCMethodMatch`: the path is `/service/method`.
+fn grpc_path<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
+    let (service, method) = (field.text_at(&["service"]), field.text_at(&["method"]));
+    match (field.text_at(&["type"]), service, method) {
+        (None | Some("Exact"), Some(service), Some(method)) => {
+            Path::read(field, &format!("/{service}/{method}"), Compared::Whole, account)
+        }
+        (None | Some("Exact"), Some(service), None) => {
+            Path::read(field, &format!("/{service}"), Compared::Segments, account)
+        }
+        _ => {
+            let text = format!("/{}/{}", service.unwrap_or("*"), method.unwrap_or("*"));
+            account.remark(field, &Remark::InexactPath { what: "match", text });
+            None
+        }
+    }
+}

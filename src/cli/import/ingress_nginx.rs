@@ -1,0 +1,481 @@
+//! `Ingress` with the annotations of ingress-nginx
+//! ([`nginx.ingress.kubernetes.io/enable-cors`](https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/#enable-cors)).
+//!
+//! What is not written has a value all the same, and so has what is invalid
+//! (`internal/ingress/annotations/cors/main.go`). nginx compares an origin without
+//! case and from its end, adds all headers of CORS to every response, and answers
+//! every `OPTIONS` request of an origin that it lets in (`rootfs/etc/nginx/template/nginx.tmpl`).
+
+use std::collections::HashSet;
+
+use super::account::{Account, Field};
+use super::cors::{Cors, elements};
+use super::matcher::{Matcher, OriginMatcher};
+use super::remark::Remark;
+use super::scope::{Compared, Path, Stated, host, hosts};
+use crate::cli::tree::Content;
+
+const PREFIX: &str = "nginx.ingress.kubernetes.io/";
+
+const DEFAULT_METHODS: &str = "GET, PUT, POST, DELETE, PATCH, OPTIONS";
+/// Without DNT and Keep-Alive, which no page can set.
+const DEFAULT_HEADERS: &str = "User-Agent, X-Requested-With, If-Modified-Since, Cache-Control, Content-Type, Range, Authorization";
+/// Of 1728000 seconds.
+const DEFAULT_MAX_AGE: &str = "86400";
+
+/// Reads all Ingresses: those with CORS, and where those without stand.
+pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
+    let all: Vec<&Field<'d>> = resources
+        .iter()
+        .filter(|resource| resource.text_at(&["kind"]) == Some("Ingress"))
+        .collect();
+    let is_canary = |one: &&Field<'_>| is_true(one, "canary");
+    let (canaries, mains): (Vec<_>, Vec<_>) = all.into_iter().partition(is_canary);
+    for canary in canaries {
+        let why = "a canary takes what the Ingress says that it stands beside";
+        ignore(canary, &Remark::Ignored { why }, account);
+    }
+    let expressions: HashSet<&str> =
+        mains.iter().filter(|one| has_expressions(one)).flat_map(|one| named(one)).collect();
+    let mut aside = Account::default();
+    let mut stated = Vec::new();
+    for ingress in mains {
+        for name in ["configuration-snippet", "server-snippet"] {
+            if let Some((field, text)) = annotation(ingress, name)
+                && text.to_ascii_lowercase().contains("access-control-")
+            {
+                account.remark(&field, &Remark::Snippet);
+            }
+        }
+        if let Some((field, _)) =
+            annotation(ingress, "enable-cors").filter(|_| is_true(ingress, "enable-cors"))
+        {
+            let cors = cors(ingress, &field, account);
+            stated.extend(rules(ingress, Some(&cors), &expressions, account));
+        } else {
+            let why = "enable-cors is not \"true\"";
+            ignore(ingress, &Remark::Ignored { why }, account);
+            // There is nothing to say but where it stands.
+            stated.extend(rules(ingress, None, &expressions, &mut aside));
+        }
+    }
+    stated
+}
+
+/// An annotation, and its text.
+fn annotation<'d>(ingress: &Field<'d>, name: &str) -> Option<(Field<'d>, String)> {
+    let field = ingress.at(&["metadata", "annotations"])?.get(&format!("{PREFIX}{name}"))?;
+    let text = match &field.node.content {
+        Content::Text(text) => text.clone(),
+        Content::Bool(value) => value.to_string(),
+        Content::Number(value) => value.to_string(),
+        _ => return None,
+    };
+    Some((field, text))
+}
+
+/// A boolean, as Go reads it.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+fn is_true(ingress: &Field<'_>, name: &str) -> bool {
+    annotation(ingress, name).and_then(|(_, text)| boolean(&text)) == Some(true)
+}
+
+/// Every annotation about CORS, but for `enable-cors`.
+fn annotations<'d>(ingress: &Field<'d>) -> Vec<Field<'d>> {
+    let Some(all) = ingress.at(&["metadata", "annotations"]) else { return Vec::new() };
+    let of_cors = |key: &str| key.strip_prefix(PREFIX).is_some_and(|key| key.starts_with("cors-"));
+    all.entries().filter(|(key, _)| of_cors(key)).map(|(_, field)| field).collect()
+}
+
+fn ignore(ingress: &Field<'_>, remark: &Remark, account: &mut Account) {
+    for field in annotations(ingress) {
+        account.remark(&field, remark);
+    }
+    if let Some((field, text)) = annotation(ingress, "enable-cors") {
+        match boolean(&text) {
+            Some(true) => account.remark(&field, remark),
+            Some(false) => account.leave(&field),
+            None => {
+                account.remark(&field, &Remark::Invalid { text, instead: "false".to_owned() });
+            }
+        }
+    }
+}
+
+/// What the annotations of an Ingress with `enable-cors` say.
+fn cors(ingress: &Field<'_>, enable: &Field<'_>, account: &mut Account) -> Cors {
+    account.carry(enable);
+    let mut cors = Cors::default();
+    let written =
+        annotation(ingress, "cors-allow-origin").filter(|(_, text)| !text.trim().is_empty());
+    let allowed = match &written {
+        None => {
+            let what = "cors-allow-origin";
+            account.note(enable, &Remark::Default { what, value: "*" });
+            Some(vec!["*"])
+        }
+        Some((field, text)) => origins(field, text, account),
+    };
+    let everybody = allowed.as_ref().is_some_and(|allowed| allowed == &["*"]);
+    credentials(&mut cors, ingress, enable, everybody, account);
+    let field = written.as_ref().map_or(enable, |(field, _)| field);
+    for text in allowed.iter().flatten() {
+        add_origin(&mut cors, field, text, account);
+    }
+    if let Some(first) = allowed.iter().flatten().next().filter(|_| !everybody) {
+        let example = match *first {
+            "null" => "https://example.null".to_owned(),
+            origin => format!("x{}", origin.replacen('*', "a", 1)),
+        };
+        account.note(field, &Remark::OpenStart { text: (*first).to_owned(), example });
+    }
+    if allowed.as_ref().is_some_and(Vec::is_empty) {
+        account.note(field, &Remark::NoOrigins);
+    }
+    if !everybody {
+        account.note(enable, &Remark::ForwardedPreflights { written: false });
+    }
+    let is_alphabetic = |c: char| c.is_ascii_alphabetic();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let is_exposed = |c: char| is_name(c) || c == '*';
+    let is_header = |c: char| is_name(c) || matches!(c, ',' | ' ');
+    let methods = list(
+        ingress,
+        enable,
+        "cors-allow-methods",
+        Some(DEFAULT_METHODS),
+        |text| is_list(text, is_alphabetic),
+        account,
+    );
+    match &methods {
+        Some((field, text)) => {
+            elements(text).for_each(|name| cors.add_method(field, name, account))
+        }
+        None => cors.allow_methods = elements(DEFAULT_METHODS).map(str::to_owned).collect(),
+    }
+    let headers = list(
+        ingress,
+        enable,
+        "cors-allow-headers",
+        Some(DEFAULT_HEADERS),
+        |text| text.chars().all(is_header),
+        account,
+    );
+    match &headers {
+        Some((field, text)) => {
+            elements(text).for_each(|name| cors.add_header(field, name, account))
+        }
+        None => cors.allow_headers = elements(DEFAULT_HEADERS).map(str::to_owned).collect(),
+    }
+    let exposed = list(
+        ingress,
+        enable,
+        "cors-expose-headers",
+        None,
+        |text| is_list(text, is_exposed),
+        account,
+    );
+    if let Some((field, text)) = &exposed {
+        elements(text).for_each(|name| cors.add_exposed(field, name, account));
+    }
+    let age = list(
+        ingress,
+        enable,
+        "cors-max-age",
+        Some(DEFAULT_MAX_AGE),
+        |text| text.parse::<i64>().is_ok(),
+        account,
+    );
+    match age.and_then(|(field, text)| Some((field, text.parse::<i64>().ok()?))) {
+        Some((field, seconds)) => cors.set_max_age(&field, seconds.into(), account),
+        None => cors.max_age = DEFAULT_MAX_AGE.parse::<u32>().ok().map(Into::into),
+    }
+    for field in annotations(ingress) {
+        account.close(&field);
+    }
+    cors
+}
+
+/// The origins of a valid list, those that are skipped remarked.
+fn origins<'t>(field: &Field<'_>, text: &'t str, account: &mut Account) -> Option<Vec<&'t str>> {
+    let of_list = || elements(text).map(str::trim);
+    if of_list().any(|origin| origin == "*") {
+        return Some(vec!["*"]);
+    }
+    if !are_origins(text) {
+        account.remark(field, &Remark::InvalidOrigins { text: text.to_owned() });
+        return None;
+    }
+    let (valid, skipped): (Vec<_>, Vec<_>) = of_list().partition(|origin| is_origin(origin));
+    for text in skipped {
+        let instead =
+            "nothing, since an origin is scheme://host or scheme://host:port there".to_owned();
+        account.remark(field, &Remark::Invalid { text: text.to_owned(), instead });
+    }
+    Some(valid)
+}
+
+/// Adds what nginx lets in for the text of an origin. Of the beginnings that it
+/// does not look at, none makes an origin of those schemes.
+fn add_origin(cors: &mut Cors, field: &Field<'_>, text: &str, account: &mut Account) {
+    let lower = text.to_ascii_lowercase();
+    let Some((before, after)) = lower.split_once('*').filter(|_| text != "*") else {
+        let matcher = OriginMatcher::new(Matcher::Exact(&lower));
+        return cors.add_origin(field, &matcher, ("origin", text), account);
+    };
+    let (before, after) = (before.replace('.', "\\."), after.replace('.', "\\."));
+    let expression = format!(r"{before}[a-z0-9\-]+{after}");
+    let matcher = OriginMatcher::new(Matcher::Regex(&expression));
+    cors.add_origin(field, &matcher, ("wildcard", text), account);
+}
+
+fn credentials(
+    cors: &mut Cors,
+    ingress: &Field<'_>,
+    enable: &Field<'_>,
+    everybody: bool,
+    account: &mut Account,
+) {
+    let written =
+        annotation(ingress, "cors-allow-credentials").filter(|(_, text)| !text.is_empty());
+    let (field, allowed) = match &written {
+        None => (None, Some(true)),
+        Some((field, text)) => (Some(field), boolean(text)),
+    };
+    match (field, allowed) {
+        (None, _) if everybody => account.note(enable, &Remark::DeadCredentials),
+        (Some(field), None | Some(true)) if everybody => {
+            account.remark(field, &Remark::DeadCredentials);
+        }
+        (Some(field), Some(allowed)) => cors.set_credentials(field, allowed, account),
+        (Some(field), None) => {
+            cors.allow_credentials = true;
+            let text = written.as_ref().map(|(_, text)| text.clone()).unwrap_or_default();
+            account.remark(field, &Remark::Invalid { text, instead: "true".to_owned() });
+        }
+        (None, _) => {
+            cors.allow_credentials = true;
+            let what = "cors-allow-credentials";
+            account.note(enable, &Remark::Default { what, value: "true" });
+        }
+    }
+}
+
+/// An annotation with a valid value; `None` where the default counts, which is
+/// remarked.
+fn list<'d>(
+    ingress: &Field<'d>,
+    enable: &Field<'_>,
+    name: &'static str,
+    default: Option<&'static str>,
+    is_valid: impl Fn(&str) -> bool,
+    account: &mut Account,
+) -> Option<(Field<'d>, String)> {
+    let Some((field, text)) = annotation(ingress, name) else {
+        if let Some(value) = default {
+            account.note(enable, &Remark::Default { what: name, value });
+        }
+        return None;
+    };
+    if is_valid(&text) && !text.trim().is_empty() {
+        return Some((field, text));
+    }
+    let instead = default.unwrap_or("nothing").to_owned();
+    account.remark(&field, &Remark::Invalid { text, instead });
+    None
+}
+
+/// Words with at most a comma and a space behind each.
+fn is_list(text: &str, is_part: impl Fn(char) -> bool) -> bool {
+    let mut before = ' ';
+    text.starts_with(&is_part)
+        && text.chars().all(|c| {
+            let follows = match c {
+                ',' => is_part(before),
+                ' ' => is_part(before) || before == ',',
+                c => is_part(c),
+            };
+            before = c;
+            follows
+        })
+}
+
+/// Whether a list of origins is valid as a whole, spaces left out:
+/// `^((((([a-z]+://)?(\*\.)?[A-Za-z0-9\-.]*(:\d+)?,?)|null)+)|\*)?$`
+fn are_origins(text: &str) -> bool {
+    let text: String = text.chars().filter(|c| *c != ' ').collect();
+    let (mut rest, mut before) = (&*text, ' ');
+    while let Some(c) = rest.chars().next() {
+        let taken = match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.' | ',' => 1,
+            '*' if rest.starts_with("*.") => 2,
+            ':' if rest.starts_with("://") && before.is_ascii_lowercase() => 3,
+            ':' if rest.chars().nth(1).is_some_and(|c| c.is_ascii_digit()) => 1,
+            _ => return false,
+        };
+        before = c;
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    true
+}
+
+/// Whether an element of such a list counts:
+/// `^([a-z]+://(\*\.)?[A-Za-z0-9\-.]*(:\d+)?|\*|null)?$`
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return text == "null" };
+    let rest = rest.strip_prefix("*.").unwrap_or(rest);
+    let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
+    !scheme.is_empty()
+        && scheme.chars().all(|c| c.is_ascii_lowercase())
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
+        && port.is_none_or(|port| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// The hosts of the rules of an Ingress; the empty text is every host.
+fn named<'d>(ingress: &Field<'d>) -> Vec<&'d str> {
+    let rules = ingress.get("spec").map(|spec| spec.list("rules")).unwrap_or_default();
+    rules.iter().map(|rule| rule.text_at(&["host"]).unwrap_or_default()).collect()
+}
+
+/// Whether an Ingress makes all paths of its hosts regular expressions.
+fn has_expressions(ingress: &Field<'_>) -> bool {
+    let rewrites = || {
+        let (_, target) = annotation(ingress, "rewrite-target")?;
+        let rules = ingress.get("spec")?.list("rules");
+        let mut paths =
+            rules.iter().filter_map(|rule| rule.get("http")).flat_map(|http| http.list("paths"));
+        Some(!target.is_empty() && paths.any(|path| path.text_at(&["path"]) != Some(&*target)))
+    };
+    is_true(ingress, "use-regex") || rewrites().unwrap_or(false)
+}
+
+/// The hosts and paths of an Ingress.
+fn rules<'d>(
+    ingress: &Field<'d>,
+    cors: Option<&Cors>,
+    expressions: &HashSet<&str>,
+    account: &mut Account,
+) -> Vec<Stated<'d>> {
+    let Some(spec) = ingress.get("spec") else { return Vec::new() };
+    let name = ingress.text_at(&["metadata", "name"]).unwrap_or("ingress");
+    let fallback = spec.get("defaultBackend").map(|field| Path::every(&field));
+    let mut stated: Vec<Stated<'d>> = Vec::new();
+    let mut state = |field: &Field<'d>, hosts: Vec<String>, paths: Vec<Path<'d>>| {
+        let prefixes = |paths: &[Path<'d>]| -> Vec<_> {
+            paths.iter().map(|path| path.prefix().to_owned()).collect()
+        };
+        // Hosts with the same paths go together.
+        let same = stated.iter_mut().find(|one| {
+            !hosts.is_empty() && !one.hosts.is_empty() && prefixes(&one.paths) == prefixes(&paths)
+        });
+        match same {
+            Some(one) => one.hosts.extend(hosts),
+            None => stated.push(Stated {
+                name: name.to_owned(),
+                field: field.clone(),
+                hosts,
+                paths,
+                list: None,
+                cors: cors.cloned(),
+            }),
+        }
+    };
+    let fields = spec.list("rules");
+    if let (true, Some(path)) = (fields.is_empty(), &fallback) {
+        state(&spec, Vec::new(), vec![path.clone()]);
+    }
+    let mut without_case = false;
+    for rule in fields {
+        let of_rule: Vec<_> = rule.get("host").into_iter().collect();
+        let Some(mut of_rule) = hosts(&of_rule, str::is_empty, account) else { continue };
+        for host in &of_rule {
+            if host.starts_with("*.") {
+                account.note(&rule, &Remark::OneLabel { host: host.clone() });
+            }
+        }
+        if !of_rule.is_empty() {
+            of_rule.extend(aliases(ingress, account));
+        }
+        let expression = expressions.contains(rule.text_at(&["host"]).unwrap_or_default());
+        without_case |= expression;
+        let paths = rule.get("http").map(|http| http.list("paths")).unwrap_or_default();
+        let mut paths: Vec<_> =
+            paths.iter().filter_map(|one| path(one, expression, account)).collect();
+        if !paths.iter().any(|path| path.prefix().is_empty()) {
+            paths.extend(fallback.clone());
+        }
+        if !paths.is_empty() {
+            state(&rule, of_rule, paths);
+        }
+    }
+    if without_case {
+        let annotations = ["use-regex", "rewrite-target"];
+        let field = annotations.iter().find_map(|name| annotation(ingress, name));
+        account.note(&field.map_or(spec, |(field, _)| field), &Remark::PathCase);
+    }
+    if stated.len() > 1 {
+        for (index, one) in stated.iter_mut().enumerate() {
+            one.name = format!("{name}-{}", index + 1);
+        }
+    }
+    stated
+}
+
+/// Other names of the hosts.
+fn aliases(ingress: &Field<'_>, account: &mut Account) -> Vec<String> {
+    let Some((field, text)) = annotation(ingress, "server-alias") else { return Vec::new() };
+    let mut found = Vec::new();
+    for alias in elements(&text).map(str::trim) {
+        if alias.starts_with('~') {
+            let why = "no host of a policy is a regular expression".to_owned();
+            account.remark(&field, &Remark::InexactHost { text: alias.to_owned(), why });
+        } else {
+            found.extend(host(&field, alias, account));
+        }
+    }
+    found
+}
+
+fn path<'d>(field: &Field<'d>, expression: bool, account: &mut Account) -> Option<Path<'d>> {
+    let value = field.get("path");
+    let text = value.as_ref().and_then(Field::text).filter(|text| !text.is_empty()).unwrap_or("/");
+    field.get("pathType").inspect(|field| account.carry(field));
+    let value = value.as_ref().unwrap_or(field);
+    if expression {
+        let Some((compared, prefix)) = prefix(text) else {
+            let what = "regular expression";
+            account.remark(value, &Remark::InexactPath { what, text: text.to_owned() });
+            return None;
+        };
+        return Path::read(value, &prefix, compared, account);
+    }
+    let compared = match field.text_at(&["pathType"]) {
+        Some("Exact") => Compared::Whole,
+        // It is for what stands below, and not for the path without the slash.
+        _ if text.ends_with('/') => Compared::Text,
+        _ => Compared::Segments,
+    };
+    Path::read(value, text, compared, account)
+}
+
+/// The prefix that an expression comes to which nginx compares with the beginning
+/// of a path.
+fn prefix(expression: &str) -> Option<(Compared, String)> {
+    let segments = ["(/|$)(.*)", "(/|$).*", "(/|$)", "(/.*)?$", "(/.*|$)"];
+    let rest = ["/?(.*)", "/?", "(.*)", ".*", ""];
+    let strip = |ends: &[&str]| ends.iter().find_map(|end| expression.strip_suffix(end));
+    let (compared, text) = match strip(&segments) {
+        Some(text) => (Compared::Segments, text),
+        None => (Compared::Text, strip(&rest)?),
+    };
+    let plain =
+        text.replace("\\.", "").chars().all(|c| c.is_ascii_alphanumeric() || "/_-~%".contains(c));
+    plain.then(|| (compared, text.replace("\\.", ".")))
+}
