@@ -191,6 +191,7 @@ pub fn attach<'d>(
                 paths: rule.paths.clone(),
                 list: None,
                 cors: rule.cors.clone(),
+                aside: Account::default(),
             };
             if rule.cors.is_some() {
                 stated.push(one);
@@ -307,6 +308,7 @@ fn of_gateways<'d>(
                     hosts: Vec::new(),
                     list: None,
                     cors: policy.cors.clone(),
+                    aside: Account::default(),
                 };
                 let is_new = |host: Option<&str>| !says(stated, host, "");
                 match of_listeners {
@@ -352,6 +354,7 @@ fn inherited<'d>(
                 paths,
                 list: None,
                 cors: cors.clone(),
+                aside: Account::default(),
             });
         }
     }

@@ -384,6 +384,7 @@ fn rules<'d>(
                 paths,
                 list: None,
                 cors: cors.cloned(),
+                aside: Account::default(),
             }),
         }
     };
