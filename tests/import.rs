@@ -47,7 +47,8 @@ struct Golden {
 
 fn goldens() -> Vec<Golden> {
     let folders = |of: &Path| -> Vec<PathBuf> {
-        fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect()
+        let entries = fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect()
     };
     let kinds = folders(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import"));
     let mut all: Vec<_> = kinds.iter().flat_map(|kind| folders(kind)).map(Golden::of).collect();

@@ -1,6 +1,7 @@
 //! `envoy-cors import`: the CORS policies of other systems as one of ours.
 
 mod account;
+mod compare;
 mod cors;
 mod envoy_gateway;
 mod gateway_api;
@@ -8,8 +9,11 @@ mod ingress_nginx;
 mod istio;
 mod matcher;
 mod merge;
+mod propose;
+mod re2;
 mod remark;
 mod scope;
+mod universe;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use serde_saphyr::FlowSeq;
 
 use super::account::{Account, Field};
-use super::matcher::{Conversion, OriginMatcher};
+use super::matcher::{Conversion, Matcher, OriginMatcher};
 use super::remark::Remark;
 
 /// What a policy says, without the requests that it is for.
@@ -57,37 +57,40 @@ impl Cors {
         account: &mut Account,
     ) {
         let text = text.to_owned();
-        let patterns = match matcher.convert() {
-            Conversion::Exact(patterns) => patterns,
-            _ if matcher.accepts_star() => {
-                return account.remark(field, &Remark::OpenToAll { text, carried: false });
+        let everybody = || vec!["*".to_owned()];
+        let conversion = match matcher.matcher {
+            Matcher::Exact("*") => Conversion::Exact(everybody()),
+            _ => matcher.convert(),
+        };
+        let remark = match conversion {
+            Conversion::Exact(patterns) if patterns == everybody() => {
+                if self.add_pattern(field, "*", account) && text != "*" {
+                    account.remark(field, &Remark::OpenToAll { text, carried: true });
+                }
+                return;
+            }
+            _ if matcher.accepts_star() => Remark::OpenToAll { text, carried: false },
+            Conversion::Exact(patterns) => {
+                for pattern in patterns {
+                    self.add_pattern(field, &pattern, account);
+                }
+                return;
             }
             Conversion::Inexact { nearest, more, fewer } => {
-                let remark = Remark::InexactOrigin { what, text, nearest, more, fewer };
-                return account.remark(field, &remark);
+                Remark::InexactOrigin { what, text, nearest, more, fewer }
             }
-            Conversion::Nothing { why } => {
-                return account.remark(field, &Remark::NoOrigin { text, why });
-            }
-            Conversion::Unreadable { why } => {
-                return account.remark(field, &Remark::UnreadableOrigin { what, text, why });
-            }
+            Conversion::Nothing { text, why, meant } => Remark::NoOrigin { text, why, meant },
+            Conversion::Unreadable(why) => Remark::UnreadableOrigin { what, text, why },
         };
-        let everybody = patterns == ["*"];
-        if matcher.accepts_star() && !everybody {
-            return account.remark(field, &Remark::OpenToAll { text, carried: false });
+        account.remark(field, &remark);
+    }
+
+    fn add_pattern(&mut self, field: &Field<'_>, pattern: &str, account: &mut Account) -> bool {
+        let accepted = self.accepts("allowOrigins", &pattern.into(), field, account);
+        if accepted {
+            push(&mut self.allow_origins, pattern);
         }
-        let known = self.allow_origins.len();
-        for pattern in patterns {
-            if self.accepts("allowOrigins", &pattern.as_str().into(), field, account)
-                && !self.allow_origins.contains(&pattern)
-            {
-                self.allow_origins.push(pattern);
-            }
-        }
-        if everybody && text != "*" && self.allow_origins.len() > known {
-            account.remark(field, &Remark::OpenToAll { text, carried: true });
-        }
+        accepted
     }
 
     /// Adds a method.

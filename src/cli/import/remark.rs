@@ -2,7 +2,8 @@
 //! What `import` says about a field that it does not carry over as it is. Every
 //! sentence stands here.
 
-use envoy_cors::diagnostic::{Diagnostic, Quoted};
+use envoy_cors::diagnostic::{Diagnostic, Problem, Quoted};
+use envoy_cors::pattern::InvalidPattern;
 
 use super::account::Field;
 use crate::cli::lint;
@@ -29,8 +30,8 @@ pub enum Remark {
     },
     /// A matcher of origins that cannot be read.
     UnreadableOrigin { what: &'static str, text: String, why: String },
-    /// A matcher that no origin meets.
-    NoOrigin { text: String, why: String },
+    /// A text that is no origin, or a matcher that none meets, as the filter says it.
+    NoOrigin { text: String, why: Option<InvalidPattern>, meant: Option<String> },
     /// A matcher that accepts `*`, by which Envoy lets every origin in.
     OpenToAll { text: String, carried: bool },
     /// There are no matchers of origins.
@@ -194,9 +195,7 @@ impl Remark {
                 format!("not carried over: the {what} {} {why}", Quoted(text)),
                 "list the origins that are meant",
             ),
-            Self::NoOrigin { text, why } => {
-                (format!("left out: no page has the origin {}: {why}", Quoted(text)), "")
-            }
+            Self::NoOrigin { text, why, meant } => return no_origin(text, *why, meant.clone()),
             Self::OpenToAll { text, carried: true } => (
                 format!("{} opens the policy to every origin; carried over as \"*\"", Quoted(text)),
                 "list the origins, if not everybody is meant",
@@ -313,6 +312,17 @@ impl Remark {
         };
         (clause, remedy.to_owned())
     }
+}
+
+fn no_origin(text: &str, why: Option<InvalidPattern>, meant: Option<String>) -> (String, String) {
+    let left_out = format!("left out: no page has the origin {}", Quoted(text));
+    let Some(why) = why else {
+        let meant = meant.map(|meant| format!("write {}, if that is meant", Quoted(&meant)));
+        return (left_out, meant.unwrap_or_default());
+    };
+    let problem = Problem::Pattern(why, meant).to_string();
+    let (clause, remedy) = problem.rsplit_once("; ").unwrap_or((&problem, ""));
+    (format!("{left_out}: {clause}"), remedy.to_owned())
 }
 
 fn of_filter(said: &Diagnostic, became: &str) -> (String, String) {

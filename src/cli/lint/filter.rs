@@ -93,7 +93,7 @@ pub fn rule(problem: &Problem) -> &'static str {
 }
 
 /// What browsers send for a host that was written in Unicode.
-fn ascii_form(diagnostic: &Diagnostic) -> Option<String> {
+pub fn ascii_form(diagnostic: &Diagnostic) -> Option<String> {
     let text = diagnostic.value.as_deref()?;
     match diagnostic.problem {
         Problem::Host(InvalidHost::Malformed(Malformed::Unicode)) => ascii_host(text),
