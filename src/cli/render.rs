@@ -3,6 +3,8 @@
 mod fit;
 mod manifest;
 mod module;
+#[cfg(test)]
+mod properties;
 mod source;
 
 use std::io::{self, Write};
@@ -12,10 +14,11 @@ use std::process::ExitCode;
 use envoy_cors::config::Value;
 use envoy_cors::diagnostic::Diagnostics;
 
-use super::document::Document;
+use super::document::{Configuration, Document, VmEnvironment};
 use super::lint::{self, Allowed, rules};
 use super::policy::PolicyFile;
 use super::report::{Finding, Findings, Severity};
+use manifest::Manifest;
 
 /// What to write, and for whom.
 #[derive(clap::Args)]
@@ -96,26 +99,44 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     if refuses(&file, environment, findings)? {
         return Ok(ExitCode::from(1));
     }
-    let tree = configuration.tree().ok_or_else(|| io::Error::other("there is no policy"))?;
-    let manifest = manifest::Manifest { arguments, module: &module, environment };
-    let forms = match arguments.to {
-        Target::Envoy => source::json(&file.document, &configuration, tree),
-        _ => source::yaml(&file.document, &configuration, tree),
-    };
-    let value = tree.value();
-    let mut manifests = forms.into_iter().filter_map(|form| read(manifest.with(&form?), &value));
-    let Some(document) = manifests.next() else {
+    if environment.is_none() && configuration.vm == VmEnvironment::FromHost {
+        let name = &file.document.name;
+        complain(&format!(
+            "{name}: takes CORS_ENVIRONMENT from the host, and the manifest does not; add --environment NAME"
+        ));
+    }
+    let manifest = Manifest { arguments, module: &module, environment };
+    let Some(text) = manifest.render(&file.document, &configuration, &allowed) else {
         let name = &file.document.name;
         let problem = "no manifest can hold the policy so that it is read as the same again";
         return Err(io::Error::other(format!("{name}: {problem}; write it as plain JSON")));
     };
-    let (found, _) = lint::check(&document, environment, &arguments.allow);
-    let text = with_comments(&document.text, &found, &allowed);
-    let text = read(text, &value).unwrap_or(document).text;
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl Manifest<'_> {
+    /// The manifest with a configuration in it, if one can hold it.
+    fn render(
+        &self,
+        document: &Document,
+        configuration: &Configuration<'_>,
+        allowed: &[Allowed<'_>],
+    ) -> Option<String> {
+        let tree = configuration.tree()?;
+        let forms = match self.arguments.to {
+            Target::Envoy => source::json(document, configuration, tree),
+            _ => source::yaml(document, configuration, tree),
+        };
+        let value = tree.value();
+        let manifest =
+            forms.into_iter().flatten().find_map(|form| read(self.with(&form), &value))?;
+        let (found, _) = lint::check(&manifest, self.environment, &self.arguments.allow);
+        let commented = with_comments(&manifest.text, &found, allowed);
+        Some(read(commented, &value).unwrap_or(manifest).text)
+    }
 }
 
 fn complain(problem: &str) {

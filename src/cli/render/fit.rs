@@ -85,37 +85,41 @@ impl Arguments {
         Some(sentence.to_owned())
     }
 
-    /// Arguments that are no names of what they should name.
+    /// Arguments that are no names of what they should name, among those that the
+    /// target has a use for.
     fn malformed(&self) -> Vec<String> {
+        let of_envoy = self.to == Target::Envoy;
+        let of_pods = matches!(self.to, Target::IstioGateway | Target::IstioWorkload);
+        let of_gateways = matches!(self.to, Target::IstioGateway | Target::EnvoyGateway);
         let mut problems = Vec::new();
         let mut add = |argument: &str, value: &str, why: &str| {
             problems.push(format!("{argument} {}: {why}", Quoted(value)));
         };
         let no_name = "is no name of a resource; write lower-case letters and digits, with hyphens and dots between them";
-        let of_resources = self.gateway.iter().map(|name| ("--gateway", name));
-        let named = (self.to != Target::Envoy).then_some(("--name", &self.name));
-        for (argument, name) in of_resources.chain(named) {
+        let name = (!of_envoy).then_some(("--name", &self.name));
+        let gateway = self.gateway.iter().filter(|_| of_gateways).map(|name| ("--gateway", name));
+        for (argument, name) in name.into_iter().chain(gateway) {
             if !is_resource_name(name) {
                 add(argument, name, no_name);
             }
         }
-        for name in self.namespace.iter().filter(|name| !is_label(name)) {
+        for name in self.namespace.iter().filter(|name| !of_envoy && !is_label(name)) {
             add(
                 "--namespace",
                 name,
                 "is no namespace; write lower-case letters and digits, with hyphens between them, at most 63",
             );
         }
-        let unwritable = |text: &str| text.is_empty() || text.chars().any(char::is_control);
-        let plain = [("--environment", &self.environment), ("--cluster", &self.cluster)];
-        let plain =
-            plain.into_iter().filter_map(|(argument, name)| Some((argument, name.as_ref()?)));
-        let of_envoy = (self.to == Target::Envoy).then_some(("--name", &self.name));
-        for (argument, name) in plain.chain(of_envoy).filter(|(_, name)| unwritable(name)) {
-            add(argument, name, "is no name; write one, without control characters");
+        let name = of_envoy.then_some(("--name", &self.name));
+        let cluster = self.cluster.iter().filter(|_| of_envoy).map(|name| ("--cluster", name));
+        let environment = self.environment.iter().map(|name| ("--environment", name));
+        for (argument, name) in name.into_iter().chain(cluster).chain(environment) {
+            if name.is_empty() || name.chars().any(char::is_control) {
+                add(argument, name, "is no name; write one, without control characters");
+            }
         }
         let mut keys = HashSet::new();
-        for selector in &self.selector {
+        for selector in self.selector.iter().filter(|_| of_pods) {
             match selector.split_once('=') {
                 Some((key, value)) if is_label_key(key) && is_label_value(value) => {
                     if !keys.insert(key) {
@@ -132,7 +136,8 @@ impl Arguments {
             }
         }
         let mut ports = HashSet::new();
-        for port in self.port.iter().filter(|port| !ports.insert(**port)) {
+        let repeated = self.port.iter().filter(|port| !ports.insert(**port));
+        for port in repeated.filter(|_| self.to == Target::IstioWorkload) {
             problems.push(format!("--port {port}: was given before; leave one out"));
         }
         problems

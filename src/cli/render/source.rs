@@ -35,11 +35,16 @@ pub fn json(
 /// A word or name as YAML, the same for every reader of it.
 pub fn scalar(text: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
-    if text.chars().all(is_safe) && is_plain(text) {
-        text.to_owned()
-    } else {
-        serde_json::Value::from(text).to_string()
-    }
+    if text.chars().all(is_safe) && is_plain(text) { text.to_owned() } else { quoted(text) }
+}
+
+/// A string of JSON, which YAML reads alike, also where it stands in a block: with
+/// escapes for what YAML takes for the end of a line, or for no text.
+fn quoted(text: &str) -> String {
+    let is_odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let json = serde_json::Value::from(text).to_string();
+    let escaped = |c: char| if is_odd(c) { format!("\\u{:04x}", u32::from(c)) } else { c.into() };
+    json.chars().map(escaped).collect()
 }
 
 /// Whether no reader takes a text without quotes for anything but itself. To
@@ -57,39 +62,46 @@ fn kept(document: &Document, configuration: &Configuration<'_>, tree: &Node) -> 
         return Some(text.replace("\r\n", "\n").trim().to_owned());
     }
     let text = document.text.as_str();
-    let parts: Vec<Span> = match configuration.kind {
-        Kind::Policy => vec![whole(text, tree.span.start)],
-        _ => block(text, tree.span.start).into_iter().chain(flow(text, tree)).collect(),
+    let cut = |part: Span| text.get(part).map(str::to_owned);
+    let mut texts: Vec<String> = match configuration.kind {
+        Kind::Policy => vec![whole(text, tree.span.start)?],
+        _ => block(text, tree.span.start)
+            .into_iter()
+            .chain(flow(text, tree))
+            .filter_map(cut)
+            .collect(),
     };
-    let mut texts = parts.into_iter().filter_map(|part| text.get(part));
-    let same = |text: &&str| {
+    texts.retain(|text| {
         tree::documents(text)
             .is_ok_and(|read| matches!(read.as_slice(), [one] if one.value() == tree.value()))
-    };
-    let text = texts.find(same)?.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    });
+    let text = texts.first()?.replace("\r\n", "\n");
     // Not the spaces before the first key: they are the first line's indentation.
     Some(text.trim_start_matches('\n').trim_end().to_owned())
 }
 
-/// The YAML document that a byte stands in, with the comments before its marker.
-fn whole(text: &str, at: usize) -> Span {
-    let (mut begin, mut end, mut line_start) = (0, text.len(), 0);
+/// The YAML document that a byte stands in, with the comments before its marker
+/// and without that.
+fn whole(text: &str, at: usize) -> Option<String> {
+    let is_comment = |line: &str| line.trim_start().is_empty() || line.starts_with('#');
+    let (mut comments, mut begin, mut line_start) = ("", 0, 0);
+    let mut end = text.len();
     for line in text.split_inclusive('\n') {
         let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
-        let is_marker =
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
-        if is_marker && line_start > at {
-            end = line_start;
-            break;
-        }
-        let before = text.get(begin..line_start).unwrap_or_default();
-        let is_comment = |line: &str| line.trim_start().is_empty() || line.starts_with('#');
-        if is_marker && !before.trim_start_matches('\u{feff}').lines().all(is_comment) {
-            begin = line_start + 3;
+        if rest.is_some_and(|rest| rest.trim_start().len() < rest.len() || rest.is_empty()) {
+            if line_start > at {
+                end = line_start;
+                break;
+            }
+            comments = text.get(begin..line_start)?;
+            let is_empty = rest.is_some_and(|rest| rest.trim_start().is_empty());
+            begin = line_start + if is_empty { line.len() } else { 3 };
         }
         line_start += line.len();
     }
-    begin..end
+    let comments = comments.trim_start_matches('\u{feff}');
+    let comments = if comments.lines().all(is_comment) { comments } else { "" };
+    Some(comments.to_owned() + text.get(begin..end)?.trim_start_matches('\u{feff}'))
 }
 
 /// The block mapping whose first key begins at a byte, with the comments right
@@ -215,7 +227,7 @@ fn write_json(node: &Node, indentation: usize, to: &mut String) {
             to.push('{');
             for (index, (key, value)) in entries.iter().enumerate() {
                 line(to, index);
-                let _ = write!(to, "{}: ", serde_json::Value::from(key.text.as_str()));
+                let _ = write!(to, "{}: ", quoted(&key.text));
                 write_json(value, inner, to);
             }
             let _ = write!(to, "\n{:indentation$}}}", "");
@@ -236,6 +248,7 @@ fn write_json(node: &Node, indentation: usize, to: &mut String) {
             }
             let _ = write!(to, "\n{:indentation$}]", "");
         }
+        Content::Text(text) => to.push_str(&quoted(text)),
         // A tree holds nothing that JSON has no word for.
         _ => to.push_str(&serde_json::to_string(node).unwrap_or_default()),
     }

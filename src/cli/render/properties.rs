@@ -1,0 +1,245 @@
+//! What holds for every policy and target.
+
+use std::collections::BTreeSet;
+
+use clap::Parser;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::manifest::Manifest;
+use super::{Arguments, module, read};
+use crate::cli::document::Document;
+use crate::cli::lint;
+use crate::cli::tree::{Content, Node};
+use strategies::configuration;
+
+#[path = "../../../tests/strategies/mod.rs"]
+#[allow(dead_code, missing_docs)]
+mod strategies;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// Arguments for each target.
+fn targets() -> [Arguments; 4] {
+    let arguments = |to: &str, more: &[&str]| {
+        let sha256 = format!("--sha256={}", "0".repeat(64));
+        let fixed = ["render", "cors.yaml", to, "--environment=staging"];
+        let all = fixed.iter().chain(more).copied().chain([sha256.as_str()]);
+        let arguments = Command::parse_from(all).arguments;
+        assert_eq!(arguments.unfit(), [""; 0]);
+        arguments
+    };
+    let image = "--url=oci://registry.example.com/envoy-cors:0.1.0";
+    let file = "--url=https://files.example.com/envoy_cors.wasm";
+    [
+        arguments("--to=istio-gateway", &["--gateway=public", image]),
+        arguments("--to=istio-workload", &["--selector=app=checkout", file]),
+        arguments("--to=envoy-gateway", &["--gateway=eg", image]),
+        arguments("--to=envoy", &["--url=envoy_cors.wasm"]),
+    ]
+}
+
+/// The manifest for a text that holds one configuration, if one can hold it.
+fn rendered(arguments: &Arguments, document: &Document) -> Option<String> {
+    let configurations = document.configurations();
+    let [configuration] = configurations.as_slice() else { panic!("{}", document.text) };
+    let module = module::of(arguments).ok()?;
+    let manifest = Manifest { arguments, module: &module, environment: Some("staging") };
+    let (_, allowed) = lint::check(document, Some("staging"), &[]);
+    manifest.render(document, configuration, &allowed)
+}
+
+fn parsed(text: &str) -> Document {
+    let document = Document::parse("cors.yaml".to_owned(), text.to_owned().into_bytes());
+    document.unwrap_or_else(|(_, error)| panic!("{}: {text}", error.message))
+}
+
+/// What lint finds in it.
+fn rules(document: &Document) -> BTreeSet<&'static str> {
+    let (findings, _) = lint::check(document, Some("staging"), &[]);
+    findings.iter().map(|finding| finding.rule).collect()
+}
+
+/// As people write it: in one line, in several, as YAML, in manifests.
+fn writings(policy: &Value) -> Vec<String> {
+    let pretty = serde_json::to_string_pretty(policy).unwrap();
+    let yaml = serde_saphyr::to_string(policy).unwrap();
+    let indented = yaml.replace('\n', "\n    ");
+    let string = Value::from(policy.to_string());
+    let any = "type.googleapis.com/google.protobuf.StringValue";
+    let filter = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+    vec![
+        policy.to_string(),
+        pretty.replace("  ", "\t"),
+        yaml.replace('\n', "\r\n"),
+        format!("\u{feff}# of the shop\n---\n{yaml}---\n"),
+        format!("kind: WasmPlugin\nspec:\n  pluginConfig:\n    {indented}\n  phase: AUTHN\n"),
+        format!("kind: EnvoyExtensionPolicy\nspec: {{ wasm: [{{ config: {pretty} }}] }}\n"),
+        format!(
+            "typed_config: {{ '@type': {filter}, config: {{ configuration: {{ '@type': {any}, value: {string} }} }} }}"
+        ),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_manifest_holds_the_policy(policy in configuration()) {
+        let text = policy.to_string();
+        let written = parsed(&text);
+        let value = written.roots[0].value();
+        for text in writings(&policy) {
+            let document = parsed(&text);
+            let known = rules(&document);
+            for arguments in targets() {
+                let manifest = rendered(&arguments, &document).unwrap();
+                let read = read(manifest.clone(), &value);
+                prop_assert!(read.is_some(), "{}\n{}", text, manifest);
+                prop_assert!(rules(&read.unwrap()).is_subset(&known), "{}\n{}", text, manifest);
+            }
+        }
+    }
+}
+
+/// Texts that hold a policy, with all that YAML has.
+const TEXTS: &[&str] = &[
+    "# the shop\nallowOrigins: [https://a.example, 'https://b.example'] # all\nmaxAge: 2h\n",
+    "{\n\t\"allowOrigins\": [\"https://a.example\", {\"a\": null}],\n\t\"maxAge\": 1e3\n}\n",
+    "--- # shop\nallow_origins:\n  staging:\n  - https://a.example\n  no: &none []\n  \"on\": *none\n...\n",
+    "%YAML 1.2\n---\nallowOrigins:\n- >-\n  https://a.example\n\n- |2\n    https\n- ? a\n  : b\n",
+    "a: &a {maxAge: 010}\npolicies: [{<<: *a, name: 1_0}, \"x\n  y\", 'it''s', ~, !!str 5, .5]\nallow: yes\n",
+    "kind: WasmPlugin\nspec:\n  # why\n  pluginConfig:\n      # envoy-cors: allow null-origin: meant\n      allowOrigins: ['null']\n\n      # end\n    # out\n  phase: AUTHN\n",
+    "kind: List\nitems:\n- {kind: EnvoyExtensionPolicy, spec: {wasm: [{config: { # }\n allowOrigins: [], maxAge: 0x10}, name: a}]}}\n",
+    "x:\n- '@type': envoy.extensions.filters.http.wasm.v3.Wasm\n  config:\n    configuration:\n      '@type': google.protobuf.StringValue\n      value: | # envoy-cors: allow max-age-capped: meant\n        {\"allowOrigins\": [],\n         \"maxAge\": \"24h\"}\n",
+];
+
+/// What is put into a text: all that means something to YAML, and some that does not.
+const PIECES: &[&str] = &[
+    "\n",
+    " ",
+    "  ",
+    "\t",
+    "\r\n",
+    "\r",
+    "#",
+    " # x",
+    ":",
+    ": ",
+    "- ",
+    "---\n",
+    "...\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "'",
+    "\"",
+    "|",
+    ">",
+    "&a ",
+    "*a",
+    "!",
+    "%",
+    "@",
+    "`",
+    "?",
+    "~",
+    "<<: *a",
+    "no",
+    "010",
+    "1_0",
+    "0x1f",
+    "é",
+    "\u{2028}",
+    "\u{85}",
+    "\u{feff}",
+    "\\",
+    "\\u00e9",
+    "a: b\n",
+    "# envoy-cors: allow null-origin: x\n",
+    "allowOrigins: []\n",
+    "null",
+    ".nan",
+    "\u{1f600}",
+];
+
+/// Numbers that look random, the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % bound.max(1)
+    }
+
+    /// A text with some of its bytes put elsewhere, repeated, removed or replaced.
+    fn broken(&mut self, text: &str) -> String {
+        let mut text: Vec<char> = text.chars().collect();
+        for _ in 0..=self.below(5) {
+            let at = self.below(text.len() + 1);
+            let end = (at + self.below(12)).min(text.len());
+            let piece: Vec<char> = match self.below(4) {
+                0 => Vec::new(),
+                1 => text[at..end].repeat(2),
+                2 => {
+                    [&PIECES[self.below(PIECES.len())].chars().collect::<Vec<_>>(), &text[at..end]]
+                        .concat()
+                }
+                _ => {
+                    let from = self.below(text.len() + 1);
+                    text[from..(from + self.below(40)).min(text.len())].to_vec()
+                }
+            };
+            text.splice(at..end, piece);
+        }
+        text.into_iter().collect()
+    }
+}
+
+/// Whether the filter may take it: without `allowOrigins` it does not, and a
+/// number that is none is not even itself.
+fn is_sensible(tree: &Node) -> bool {
+    let (mut has_origins, mut has_nan) = (false, false);
+    tree.walk(&mut |node| {
+        has_origins |= node.get("allowOrigins").is_some();
+        has_nan |= matches!(node.content, Content::Number(n) if !n.is_finite());
+    });
+    has_origins && !has_nan
+}
+
+/// `FUZZ_INPUTS` says how many texts are tried.
+#[test]
+fn broken_texts_are_rendered_as_they_are_read() {
+    let inputs = std::env::var("FUZZ_INPUTS").map_or(20_000, |n| n.parse().unwrap());
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let targets = targets();
+    let mut held = 0;
+    for _ in 0..inputs {
+        let which = numbers.below(TEXTS.len());
+        let text = numbers.broken(TEXTS[which]);
+        let Ok(document) = Document::parse("cors.yaml".to_owned(), text.clone().into_bytes())
+        else {
+            continue;
+        };
+        let configurations = document.configurations();
+        let [configuration] = configurations.as_slice() else { continue };
+        let Some(tree) = configuration.tree() else { continue };
+        let arguments = &targets[numbers.below(targets.len())];
+        match rendered(arguments, &document) {
+            Some(manifest) => {
+                assert!(read(manifest.clone(), &tree.value()).is_some(), "{text}\n{manifest}");
+                held += 1;
+            }
+            None => assert!(!is_sensible(tree), "{:?} {text:?}", arguments.to),
+        }
+    }
+    assert!(held > inputs / 10, "only {held} of {inputs} texts hold a policy");
+}
