@@ -89,7 +89,7 @@ const ROWS: &[Row] = &[
         policy: (
             // A BOM, the ends of lines as in Windows, a directive, a marker, and what follows them.
             "cors.yaml",
-            "\u{feff}%YAML 1.2\r\n# not a comment of the policy\r\n---\r\n# Who may.\r\nallowOrigins: &all\r\n- https://app.example.com # the app\r\nallowHeaders: [x-a,\r\nx-b]\r\n...\r\n",
+            "\u{feff}%YAML 1.2\r\n# not a comment of the policy\r\n---\r\n# Who may.\r\nallowOrigins: &all\r\n- https://app.example.com # the app\r\nallowHeaders: [x-a,\r\n  x-b]\r\n...\r\n",
         ),
         arguments: &[
             "--to=istio-workload",

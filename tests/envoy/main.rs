@@ -24,6 +24,7 @@ mod probe;
 mod process;
 mod refused;
 mod reload;
+mod render;
 mod reports;
 mod rollout;
 mod rows;
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
     trials.extend(reports::trials());
     trials.extend([rollout::trial(), config_dump::trial()]);
     trials.extend(capabilities::trials());
-    trials.push(probe::trial());
+    trials.extend([probe::trial(), render::trial()]);
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

@@ -11,15 +11,16 @@ const ENVOY = join(import.meta.dirname, "../../envoy");
 
 const FILES = ["istio/gateway.yaml", "istio/sidecar.yaml", "envoy-gateway/cors.yaml"];
 
-function read(file) {
-  return parseAllDocuments(readFileSync(join(ENVOY, file), "utf8"), { strict: true }).map((document) => {
+function read(file, version = "1.2") {
+  const text = readFileSync(join(ENVOY, file), "utf8");
+  return parseAllDocuments(text, { strict: true, merge: true, version }).map((document) => {
     assert.deepEqual(document.errors, [], file);
     return document.toJS();
   });
 }
 
 test("every resource is one that its API server takes", async () => {
-  const resources = FILES.flatMap(read);
+  const resources = FILES.flatMap((file) => read(file));
   assert.deepEqual(
     resources.map(({ kind }) => kind),
     ["WasmPlugin", "WasmPlugin", "EnvoyExtensionPolicy", "EnvoyProxy", "Gateway"],
@@ -30,6 +31,24 @@ test("every resource is one that its API server takes", async () => {
 test("no manifest is left out", () => {
   const found = globSync("{istio,envoy-gateway}/*", { cwd: ENVOY }).sort();
   assert.deepEqual(found, [...FILES, "istio/mesh.yaml"].sort());
+});
+
+// What `envoy-cors render` makes; tests/render.rs holds these files to it.
+const RENDERED = globSync("../tests/render/*.yaml", { cwd: ENVOY });
+
+test("every rendered resource is one too", async () => {
+  // An entry of Envoy's own configuration is no resource.
+  const resources = RENDERED.flatMap((file) => read(file)).filter((document) => !Array.isArray(document));
+  assert.ok(resources.length > 10, `only ${resources.length}`);
+  const kinds = new Set(resources.map(({ kind }) => kind));
+  assert.deepEqual([...kinds].sort(), ["EnvoyExtensionPolicy", "EnvoyProxy", "WasmPlugin"]);
+  assert.deepEqual(await problems(resources), resources.map(() => []));
+});
+
+test("it means the same in YAML 1.1, which Kubernetes reads", () => {
+  for (const file of RENDERED) {
+    assert.deepEqual(read(file, "1.1"), read(file), file);
+  }
 });
 
 // Which resource of a manifest, what breaks it, and what is said.
