@@ -50,7 +50,8 @@ Examples:
   kubectl get wasmplugins -A -o yaml | envoy-cors lint -
   curl -s http://localhost:9901/config_dump | envoy-cors lint -
   envoy-cors explain --rule filter-before-cors
-  envoy-cors explain cors.yaml -- curl https://api.example.com -H 'Origin: https://app.example.com'";
+  envoy-cors explain cors.yaml -- curl https://api.example.com -H 'Origin: https://app.example.com'
+  envoy-cors render cors.yaml --to envoy --url /etc/envoy/envoy_cors.wasm --wasm envoy_cors.wasm";
 
 #[derive(Subcommand)]
 enum Command {

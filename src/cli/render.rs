@@ -28,8 +28,8 @@ pub struct Arguments {
     /// What to write it into
     #[arg(long, value_name = "TARGET")]
     to: Target,
-    /// Where the module is: oci:// for an image, https:// or http:// for the module itself, file://
-    /// in Istio; for envoy a path or https://
+    /// Where the module is: oci:// for an image, https:// or http:// for the module
+    /// itself, file:// for a file in Istio's proxies; a path or https:// for envoy
     #[arg(long)]
     url: String,
     /// The module, of which to take the SHA-256
