@@ -7,6 +7,7 @@ mod module;
 mod properties;
 mod source;
 
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -133,6 +134,9 @@ impl Manifest<'_> {
         let value = tree.value();
         let manifest =
             forms.into_iter().flatten().find_map(|form| read(self.with(&form), &value))?;
+        if allowed.iter().all(|allowed| allowed.comment.is_none()) {
+            return Some(manifest.text);
+        }
         let (found, _) = lint::check(&manifest, self.environment, &self.arguments.allow);
         let commented = with_comments(&manifest.text, &found, allowed);
         Some(read(commented, &value).unwrap_or(manifest).text)
@@ -198,19 +202,18 @@ fn read(manifest: String, policy: &Value<'_>) -> Option<Document> {
 /// The text of a manifest with the comments that allow what was `found` in it:
 /// those whose place did not come with the policy's text.
 fn with_comments(manifest: &str, found: &[Finding], allowed: &[Allowed<'_>]) -> String {
-    let mut lines: Vec<(usize, &str)> = Vec::new();
+    let key = |finding: &Finding| (finding.rule, finding.at.clone(), finding.message.clone());
+    let comments: HashMap<_, _> = allowed
+        .iter()
+        .filter_map(|allowed| Some((key(&allowed.finding), allowed.comment?)))
+        .collect();
+    let mut lines: BTreeSet<(usize, &str)> = BTreeSet::new();
     for finding in found {
-        let same = |allowed: &&Allowed<'_>| {
-            let Finding { rule, at, message, .. } = &allowed.finding;
-            (*rule, at, message) == (finding.rule, &finding.at, &finding.message)
-        };
-        let comment = allowed.iter().find(same).and_then(|allowed| allowed.comment);
         let at = finding.string_start.unwrap_or(finding.span.start);
         let before = manifest.get(..at).and_then(|before| before.rfind('\n'));
-        lines.extend(comment.map(|comment| (before.map_or(0, |end| end + 1), comment)));
+        let comment = comments.get(&key(finding));
+        lines.extend(comment.map(|comment| (before.map_or(0, |end| end + 1), *comment)));
     }
-    lines.sort_unstable();
-    lines.dedup();
     let mut text = manifest.to_owned();
     for (line, comment) in lines.into_iter().rev() {
         let rest = manifest.get(line..).unwrap_or_default();

@@ -84,7 +84,7 @@ fn writings(policy: &Value) -> Vec<String> {
         ),
         format!(
             "kind: EnvoyExtensionPolicy\nspec: {{ wasm: [{{ config: {{ {COMMENT}\n{} }}] }}\n",
-            &pretty[1..]
+            pretty.trim_start_matches('{')
         ),
         format!(
             "typed_config: {{ '@type': {filter}, config: {{ configuration: {{ '@type': {any}, value: {string} }} }} }}"

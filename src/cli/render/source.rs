@@ -62,20 +62,17 @@ fn kept(document: &Document, configuration: &Configuration<'_>, tree: &Node) -> 
         return Some(text.replace("\r\n", "\n").trim().to_owned());
     }
     let text = document.text.as_str();
-    let cut = |part: Span| text.get(part).map(str::to_owned);
-    let mut texts: Vec<String> = match configuration.kind {
-        Kind::Policy => vec![whole(text, tree.span.start)?],
-        _ => block(text, tree.span.start)
-            .into_iter()
-            .chain(flow(text, tree))
-            .filter_map(cut)
-            .collect(),
-    };
-    texts.retain(|text| {
+    let is_it = |text: &String| {
         tree::documents(text)
             .is_ok_and(|read| matches!(read.as_slice(), [one] if one.value() == tree.value()))
-    });
-    let text = texts.first()?.replace("\r\n", "\n");
+    };
+    let kept = if configuration.kind == Kind::Policy {
+        whole(text, tree.span.start).filter(is_it)
+    } else {
+        let parts = block(text, tree.span.start).into_iter().chain(flow(text, tree));
+        parts.filter_map(|part| text.get(part).map(str::to_owned)).find(is_it)
+    };
+    let text = kept?.replace("\r\n", "\n");
     // Not the spaces before the first key: they are the first line's indentation.
     Some(text.trim_start_matches('\n').trim_end().to_owned())
 }
