@@ -29,8 +29,9 @@ pub struct Policy<'d> {
 }
 
 /// What a policy is attached to.
-#[derive(PartialEq)]
 struct Target<'d> {
+    /// What says so.
+    reference: Field<'d>,
     /// The index of a resource.
     index: usize,
     /// The name of a rule or listener, if not all are meant.
@@ -78,9 +79,12 @@ fn policy<'d>(
     for (field, target) in absent {
         notes.remark(&field, &Remark::MissingTarget { targets: vec![target] });
     }
-    for name in ["targetRef", "targetRefs", "targetSelectors", "mergeType"] {
-        if let Some(field) = spec.get(name) {
-            notes.carry(&field);
+    for target in &targets {
+        for (key, field) in target.reference.entries() {
+            match key {
+                "group" => notes.leave(&field),
+                _ => notes.carry(&field),
+            }
         }
     }
     let merges = spec.get("mergeType").is_some();
@@ -106,7 +110,7 @@ fn targets<'d>(
         let found = find(resources, kind, namespace(resource), named)
             .filter(|index| resources.get(*index).is_some_and(|one| has_section(one, section)));
         match found {
-            Some(index) => targets.push(Target { index, section }),
+            Some(index) => targets.push(Target { reference, index, section }),
             None => {
                 let within = section.map(|section| format!("{section} of ")).unwrap_or_default();
                 let place = namespace(resource).map(|one| format!("{one}/")).unwrap_or_default();
@@ -124,7 +128,11 @@ fn targets<'d>(
         };
         let before = targets.len();
         let all = resources.iter().enumerate().filter(|(_, other)| selected(other));
-        targets.extend(all.map(|(index, _)| Target { index, section: None }));
+        targets.extend(all.map(|(index, _)| Target {
+            reference: selector.clone(),
+            index,
+            section: None,
+        }));
         let elsewhere =
             selector.text_at(&["namespaces", "from"]).is_some_and(|from| from != "Same");
         if elsewhere {
@@ -217,7 +225,7 @@ pub fn attach<'d>(
             }
         }
     }
-    of_gateways(&mut policies, resources, &mut stated, account);
+    of_gateways(&mut policies, resources, &mut stated);
     for (rule, hosts, parent) in rest {
         let cors =
             parent.and_then(|index| policies.get(index)).and_then(|policy| policy.cors.clone());
@@ -280,7 +288,6 @@ fn of_gateways<'d>(
     policies: &mut [Policy<'d>],
     resources: &[Field<'d>],
     stated: &mut Vec<Stated<'d>>,
-    account: &mut Account,
 ) {
     for sections in [true, false] {
         for policy in policies.iter_mut() {
@@ -297,7 +304,7 @@ fn of_gateways<'d>(
                     target.section.is_none() || listener.text_at(&["name"]) == target.section
                 });
                 let of_listeners = match hostnames(&listeners) {
-                    Some(fields) => hosts(&fields, |_| false, account),
+                    Some(fields) => hosts(&fields, |_| false, &mut Account::default()),
                     None => Some(Vec::new()),
                 };
                 let field = policy.object.as_ref().unwrap_or(&policy.resource).clone();

@@ -140,6 +140,10 @@ fn route<'d>(index: usize, resources: &[Field<'d>], account: &mut Account) -> Op
     let several = fields.len() > 1;
     let mut rules = Vec::new();
     for (index, field) in fields.into_iter().enumerate() {
+        if has_backend_filter(&field) && !has_own_filter(&field) {
+            account.remark(&field, &Remark::OfBackend);
+            continue;
+        }
         let cors = filters(&field, account);
         let paths = matches(&field, account);
         let section = field.text_at(&["name"]);
@@ -159,7 +163,7 @@ fn route_hosts<'d>(
     resources: &[Field<'d>],
     account: &mut Account,
 ) -> Option<Vec<String>> {
-    let named = spec.list("hostnames");
+    let named = account.list(spec, "hostnames");
     let own = hosts(&named, |_| false, account);
     spec.get("hostnames").inspect(|field| account.close(field));
     let own = own?;
@@ -168,10 +172,10 @@ fn route_hosts<'d>(
         account.remark(&field, &Remark::Placement { what: "the source names its Gateways" });
     }
     let absent = parents.iter().find(|(index, _)| index.is_none());
-    if let Some((_, parent)) = absent {
+    if let Some((_, field)) = absent {
         if named.is_empty() {
-            let parent = parent.text_at(&["name"]).unwrap_or_default().to_owned();
-            account.note(spec, &Remark::EveryHost { parent });
+            let name = field.text_at(&["name"]).unwrap_or_default().to_owned();
+            account.note(field, &Remark::EveryHost { parent: name });
         }
         return Some(own);
     }
@@ -183,10 +187,10 @@ fn route_hosts<'d>(
     let Some(limits) = hostnames(&listeners).filter(|limits| !limits.is_empty()) else {
         return Some(own);
     };
-    if named.is_empty() {
-        return hosts(&limits, |_| false, account);
-    }
     let limits = hosts(&limits, |_| false, &mut Account::default()).unwrap_or_default();
+    if named.is_empty() {
+        return Some(limits).filter(|limits| !limits.is_empty());
+    }
     let mut common: Vec<String> = Vec::new();
     for host in &own {
         for limit in &limits {
@@ -219,12 +223,16 @@ fn narrower<'h>(one: &'h str, other: &'h str) -> Option<&'h str> {
 
 /// Whether a route has CORS filters.
 fn has_filter(resource: &Field<'_>) -> bool {
-    let has = |holder: &Field<'_>| {
-        holder.list("filters").iter().any(|filter| filter.get("cors").is_some())
-    };
-    resource.get("spec").is_some_and(|spec| {
-        spec.list("rules").iter().any(|rule| has(rule) || rule.list("backendRefs").iter().any(has))
-    })
+    let rules = resource.get("spec").map(|spec| spec.list("rules")).unwrap_or_default();
+    rules.iter().any(|rule| has_own_filter(rule) || has_backend_filter(rule))
+}
+
+fn has_own_filter(holder: &Field<'_>) -> bool {
+    holder.list("filters").iter().any(|filter| filter.get("cors").is_some())
+}
+
+fn has_backend_filter(rule: &Field<'_>) -> bool {
+    rule.list("backendRefs").iter().any(has_own_filter)
 }
 
 /// The CORS filter of a rule.
@@ -261,15 +269,18 @@ const DEFAULT_MAX_AGE: u32 = 5;
 /// `HTTPCORSFilter`, or `CORS` of a `SecurityPolicy`. Each field is taken from the
 /// first object that has it.
 pub fn cors(objects: &[Field<'_>], account: &mut Account) -> Cors {
-    let get = |name: &str| objects.iter().find_map(|object| object.get(name));
-    let list = |name: &str| get(name).map(|list| list.elements().collect()).unwrap_or_default();
+    let holder = |name: &str| objects.iter().find(|object| object.get(name).is_some());
+    let get = |name: &str| holder(name)?.get(name);
+    let list = |name: &str, account: &mut Account| {
+        holder(name).map(|object| account.list(object, name)).unwrap_or_default()
+    };
     let mut cors = Cors::default();
     if let Some(field) = get("allowCredentials")
         && let Content::Bool(allowed) = field.node.content
     {
         cors.set_credentials(&field, allowed, account);
     }
-    let origins: Vec<Field<'_>> = list("allowOrigins");
+    let origins: Vec<Field<'_>> = list("allowOrigins", account);
     let matchers: Vec<_> = origins
         .iter()
         .filter_map(|field| Some((field.clone(), OriginMatcher::new(glob(field.text()?)))))
@@ -280,7 +291,7 @@ pub fn cors(objects: &[Field<'_>], account: &mut Account) -> Cors {
         ("allowHeaders", Cors::add_header),
         ("exposeHeaders", Cors::add_exposed),
     ] {
-        for field in list(name) {
+        for field in list(name, account) {
             if let Some(text) = field.text() {
                 add(&mut cors, &field, text, account);
             }
@@ -294,10 +305,12 @@ pub fn cors(objects: &[Field<'_>], account: &mut Account) -> Cors {
         }
     }
     if let Some(object) = objects.first() {
-        if origins.is_empty() {
+        if object.entries().next().is_none() {
+            account.remark(object, &Remark::NoOrigins);
+        } else if origins.is_empty() {
             account.note(object, &Remark::NoOrigins);
         }
-        close(object, account);
+        account.close(object);
     }
     cors
 }
@@ -315,17 +328,9 @@ fn whole(field: &Field<'_>) -> Option<i64> {
     }
 }
 
-/// Ends the reading of an object; of an empty one there is nothing to say.
-fn close(object: &Field<'_>, account: &mut Account) {
-    if object.entries().next().is_none() {
-        account.leave(object);
-    }
-    account.close(object);
-}
-
 /// The paths of a rule.
 fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
-    let alternatives = rule.list("matches");
+    let alternatives = account.list(rule, "matches");
     if alternatives.is_empty() {
         return vec![Path::every(rule)];
     }
@@ -344,7 +349,10 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
                 }
             }
         }
-        close(&alternative, account);
+        if alternative.entries().next().is_none() {
+            account.leave(&alternative);
+        }
+        account.close(&alternative);
         paths.extend(path.map(|path| Path { conditional, ..path }));
     }
     paths

@@ -20,8 +20,7 @@ const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 const DEFAULT_METHODS: &str = "GET, PUT, POST, DELETE, PATCH, OPTIONS";
 /// Without DNT and Keep-Alive, which no page can set.
 const DEFAULT_HEADERS: &str = "User-Agent, X-Requested-With, If-Modified-Since, Cache-Control, Content-Type, Range, Authorization";
-/// Of 1728000 seconds.
-const DEFAULT_MAX_AGE: &str = "86400";
+const DEFAULT_MAX_AGE: &str = "86400, the most that browsers take of 1728000";
 
 /// Reads all Ingresses: those with CORS, and where those without stand.
 pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
@@ -112,90 +111,56 @@ fn ignore(ingress: &Field<'_>, remark: &Remark, account: &mut Account) {
 /// What the annotations of an Ingress with `enable-cors` say.
 fn cors(ingress: &Field<'_>, enable: &Field<'_>, account: &mut Account) -> Cors {
     account.carry(enable);
+    let mut read = Annotations { ingress, unwritten: Vec::new() };
     let mut cors = Cors::default();
-    let written =
-        annotation(ingress, "cors-allow-origin").filter(|(_, text)| !text.trim().is_empty());
-    let allowed = match &written {
-        None => {
-            let what = "cors-allow-origin";
-            account.note(enable, &Remark::Default { what, value: "*" });
-            Some(vec!["*"])
-        }
-        Some((field, text)) => origins(field, text, account),
-    };
-    let everybody = allowed.as_ref().is_some_and(|allowed| allowed == &["*"]);
-    credentials(&mut cors, ingress, enable, everybody, account);
+    let origins = read.origins(account);
+    let written = annotation(ingress, "cors-allow-origin");
     let field = written.as_ref().map_or(enable, |(field, _)| field);
-    for text in allowed.iter().flatten() {
+    let everybody = origins.iter().flatten().any(|origin| origin == "*");
+    read.credentials(&mut cors, enable, everybody, account);
+    for text in origins.iter().flatten() {
         add_origin(&mut cors, field, text, account);
     }
-    if let Some(first) = allowed.iter().flatten().next().filter(|_| !everybody) {
-        let example = match *first {
+    if let Some(first) = origins.iter().flatten().find(|_| !everybody) {
+        let example = match &**first {
             "null" => "https://example.null".to_owned(),
             origin => format!("x{}", origin.replacen('*', "a", 1)),
         };
-        account.note(field, &Remark::OpenStart { text: (*first).to_owned(), example });
+        account.note(field, &Remark::OpenStart { text: first.clone(), example });
     }
-    if allowed.as_ref().is_some_and(Vec::is_empty) {
+    if origins.as_ref().is_some_and(Vec::is_empty) {
         account.note(field, &Remark::NoOrigins);
     }
     if !everybody {
         account.note(enable, &Remark::ForwardedPreflights { written: false });
     }
-    let is_alphabetic = |c: char| c.is_ascii_alphabetic();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let is_exposed = |c: char| is_name(c) || c == '*';
-    let is_header = |c: char| is_name(c) || matches!(c, ',' | ' ');
-    let methods = list(
-        ingress,
-        enable,
-        "cors-allow-methods",
-        Some(DEFAULT_METHODS),
-        |text| is_list(text, is_alphabetic),
-        account,
-    );
-    match &methods {
+    let is_method = |text: &str| is_list(text, |c| c.is_ascii_alphabetic());
+    match read.valid("cors-allow-methods", DEFAULT_METHODS, is_method, account) {
         Some((field, text)) => {
-            elements(text).for_each(|name| cors.add_method(field, name, account))
+            elements(&text).for_each(|name| cors.add_method(&field, name, account));
         }
         None => cors.allow_methods = elements(DEFAULT_METHODS).map(str::to_owned).collect(),
     }
-    let headers = list(
-        ingress,
-        enable,
-        "cors-allow-headers",
-        Some(DEFAULT_HEADERS),
-        |text| text.chars().all(is_header),
-        account,
-    );
-    match &headers {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let are_headers = |text: &str| text.chars().all(|c| is_name(c) || matches!(c, ',' | ' '));
+    match read.valid("cors-allow-headers", DEFAULT_HEADERS, are_headers, account) {
         Some((field, text)) => {
-            elements(text).for_each(|name| cors.add_header(field, name, account))
+            elements(&text).for_each(|name| cors.add_header(&field, name, account));
         }
         None => cors.allow_headers = elements(DEFAULT_HEADERS).map(str::to_owned).collect(),
     }
-    let exposed = list(
-        ingress,
-        enable,
-        "cors-expose-headers",
-        None,
-        |text| is_list(text, is_exposed),
-        account,
-    );
-    if let Some((field, text)) = &exposed {
-        elements(text).for_each(|name| cors.add_exposed(field, name, account));
+    let are_exposed = |text: &str| is_list(text, |c| is_name(c) || c == '*');
+    if let Some((field, text)) = read.valid("cors-expose-headers", "", are_exposed, account) {
+        elements(&text).for_each(|name| cors.add_exposed(&field, name, account));
     }
-    let age = list(
-        ingress,
-        enable,
-        "cors-max-age",
-        Some(DEFAULT_MAX_AGE),
-        |text| text.parse::<i64>().is_ok(),
-        account,
-    );
+    let is_number = |text: &str| text.parse::<i64>().is_ok();
+    let age = read.valid("cors-max-age", DEFAULT_MAX_AGE, is_number, account);
     match age.and_then(|(field, text)| Some((field, text.parse::<i64>().ok()?))) {
         Some((field, seconds)) => cors.set_max_age(&field, seconds.into(), account),
-        None => cors.max_age = DEFAULT_MAX_AGE.parse::<u32>().ok().map(Into::into),
+        None => cors.max_age = Some(86_400.into()),
+    }
+    if !read.unwritten.is_empty() {
+        account.note(enable, &Remark::Defaults { values: read.unwritten });
     }
     for field in annotations(ingress) {
         account.close(&field);
@@ -203,23 +168,77 @@ fn cors(ingress: &Field<'_>, enable: &Field<'_>, account: &mut Account) -> Cors 
     cors
 }
 
-/// The origins of a valid list, those that are skipped remarked.
-fn origins<'t>(field: &Field<'_>, text: &'t str, account: &mut Account) -> Option<Vec<&'t str>> {
-    let of_list = || elements(text).map(str::trim);
-    if of_list().any(|origin| origin == "*") {
-        return Some(vec!["*"]);
+/// The annotations of an Ingress.
+struct Annotations<'a, 'd> {
+    ingress: &'a Field<'d>,
+    /// Those that are not written, with the values that they have all the same.
+    unwritten: Vec<(&'static str, &'static str)>,
+}
+
+impl<'d> Annotations<'_, 'd> {
+    /// An annotation with a valid value; `None` where the default counts instead.
+    fn valid(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+        is_valid: impl Fn(&str) -> bool,
+        account: &mut Account,
+    ) -> Option<(Field<'d>, String)> {
+        let Some((field, text)) = annotation(self.ingress, name) else {
+            if !default.is_empty() {
+                self.unwritten.push((name, default));
+            }
+            return None;
+        };
+        if is_valid(&text) && !text.trim().is_empty() {
+            return Some((field, text));
+        }
+        account.remark(&field, &Remark::Invalid { text, instead: default.to_owned() });
+        None
     }
-    if !are_origins(text) {
-        account.remark(field, &Remark::InvalidOrigins { text: text.to_owned() });
-        return None;
+
+    /// The origins of the list; `None` if it is no list, so that there is nothing
+    /// to go by.
+    fn origins(&mut self, account: &mut Account) -> Option<Vec<String>> {
+        let written = annotation(self.ingress, "cors-allow-origin");
+        let Some((field, text)) = written.filter(|(_, text)| !text.trim().is_empty()) else {
+            self.unwritten.push(("cors-allow-origin", "*"));
+            return Some(vec!["*".to_owned()]);
+        };
+        if elements(&text).any(|origin| origin == "*") {
+            return Some(vec!["*".to_owned()]);
+        }
+        if !are_origins(&text) {
+            account.remark(&field, &Remark::InvalidOrigins { text });
+            return None;
+        }
+        let (valid, skipped): (Vec<_>, Vec<_>) =
+            elements(&text).map(str::to_owned).partition(|origin| is_origin(origin));
+        for text in skipped {
+            account.remark(&field, &Remark::Invalid { text, instead: String::new() });
+        }
+        Some(valid)
     }
-    let (valid, skipped): (Vec<_>, Vec<_>) = of_list().partition(|origin| is_origin(origin));
-    for text in skipped {
-        let instead =
-            "nothing, since an origin is scheme://host or scheme://host:port there".to_owned();
-        account.remark(field, &Remark::Invalid { text: text.to_owned(), instead });
+
+    fn credentials(
+        &mut self,
+        cors: &mut Cors,
+        enable: &Field<'_>,
+        everybody: bool,
+        account: &mut Account,
+    ) {
+        let is_boolean = |text: &str| boolean(text).is_some();
+        let written = self.valid("cors-allow-credentials", "true", is_boolean, account);
+        let allowed = written.as_ref().is_none_or(|(_, text)| boolean(text) == Some(true));
+        match &written {
+            Some((field, _)) if allowed && everybody => {
+                account.remark(field, &Remark::DeadCredentials);
+            }
+            None if everybody => account.note(enable, &Remark::DeadCredentials),
+            Some((field, _)) => cors.set_credentials(field, allowed, account),
+            None => cors.allow_credentials = true,
+        }
     }
-    Some(valid)
 }
 
 /// Adds what nginx lets in for the text of an origin. Of the beginnings that it
@@ -227,69 +246,14 @@ fn origins<'t>(field: &Field<'_>, text: &'t str, account: &mut Account) -> Optio
 fn add_origin(cors: &mut Cors, field: &Field<'_>, text: &str, account: &mut Account) {
     let lower = text.to_ascii_lowercase();
     let Some((before, after)) = lower.split_once('*').filter(|_| text != "*") else {
-        let matcher = OriginMatcher::new(Matcher::Exact(&lower));
+        let matcher = if text == "*" { Matcher::Glob(text) } else { Matcher::Exact(&lower) };
+        let matcher = OriginMatcher::new(matcher);
         return cors.add_origin(field, &matcher, ("origin", text), account);
     };
     let (before, after) = (before.replace('.', "\\."), after.replace('.', "\\."));
     let expression = format!(r"{before}[a-z0-9\-]+{after}");
     let matcher = OriginMatcher::new(Matcher::Regex(&expression));
     cors.add_origin(field, &matcher, ("wildcard", text), account);
-}
-
-fn credentials(
-    cors: &mut Cors,
-    ingress: &Field<'_>,
-    enable: &Field<'_>,
-    everybody: bool,
-    account: &mut Account,
-) {
-    let written =
-        annotation(ingress, "cors-allow-credentials").filter(|(_, text)| !text.is_empty());
-    let (field, allowed) = match &written {
-        None => (None, Some(true)),
-        Some((field, text)) => (Some(field), boolean(text)),
-    };
-    match (field, allowed) {
-        (None, _) if everybody => account.note(enable, &Remark::DeadCredentials),
-        (Some(field), None | Some(true)) if everybody => {
-            account.remark(field, &Remark::DeadCredentials);
-        }
-        (Some(field), Some(allowed)) => cors.set_credentials(field, allowed, account),
-        (Some(field), None) => {
-            cors.allow_credentials = true;
-            let text = written.as_ref().map(|(_, text)| text.clone()).unwrap_or_default();
-            account.remark(field, &Remark::Invalid { text, instead: "true".to_owned() });
-        }
-        (None, _) => {
-            cors.allow_credentials = true;
-            let what = "cors-allow-credentials";
-            account.note(enable, &Remark::Default { what, value: "true" });
-        }
-    }
-}
-
-/// An annotation with a valid value; `None` where the default counts, which is
-/// remarked.
-fn list<'d>(
-    ingress: &Field<'d>,
-    enable: &Field<'_>,
-    name: &'static str,
-    default: Option<&'static str>,
-    is_valid: impl Fn(&str) -> bool,
-    account: &mut Account,
-) -> Option<(Field<'d>, String)> {
-    let Some((field, text)) = annotation(ingress, name) else {
-        if let Some(value) = default {
-            account.note(enable, &Remark::Default { what: name, value });
-        }
-        return None;
-    };
-    if is_valid(&text) && !text.trim().is_empty() {
-        return Some((field, text));
-    }
-    let instead = default.unwrap_or("nothing").to_owned();
-    account.remark(&field, &Remark::Invalid { text, instead });
-    None
 }
 
 /// Words with at most a comma and a space behind each.
@@ -396,10 +360,10 @@ fn rules<'d>(
     for rule in fields {
         let of_rule: Vec<_> = rule.get("host").into_iter().collect();
         let Some(mut of_rule) = hosts(&of_rule, str::is_empty, account) else { continue };
-        for host in &of_rule {
-            if host.starts_with("*.") {
-                account.note(&rule, &Remark::OneLabel { host: host.clone() });
-            }
+        if let (Some(field), Some(host)) = (rule.get("host"), of_rule.first())
+            && host.starts_with("*.")
+        {
+            account.note(&field, &Remark::OneLabel { host: host.clone() });
         }
         if !of_rule.is_empty() {
             of_rule.extend(aliases(ingress, account));
@@ -447,9 +411,9 @@ fn aliases(ingress: &Field<'_>, account: &mut Account) -> Vec<String> {
 fn path<'d>(field: &Field<'d>, expression: bool, account: &mut Account) -> Option<Path<'d>> {
     let value = field.get("path");
     let text = value.as_ref().and_then(Field::text).filter(|text| !text.is_empty()).unwrap_or("/");
-    field.get("pathType").inspect(|field| account.carry(field));
     let value = value.as_ref().unwrap_or(field);
     if expression {
+        field.get("pathType").inspect(|field| account.leave(field));
         let Some((compared, prefix)) = prefix(text) else {
             let what = "regular expression";
             account.remark(value, &Remark::InexactPath { what, text: text.to_owned() });
@@ -457,13 +421,19 @@ fn path<'d>(field: &Field<'d>, expression: bool, account: &mut Account) -> Optio
         };
         return Path::read(value, &prefix, compared, account);
     }
-    let compared = match field.text_at(&["pathType"]) {
-        Some("Exact") => Compared::Whole,
-        // It is for what stands below, and not for the path without the slash.
-        _ if text.ends_with('/') => Compared::Text,
-        _ => Compared::Segments,
-    };
-    Path::read(value, text, compared, account)
+    field.get("pathType").inspect(|field| account.carry(field));
+    match field.text_at(&["pathType"]) {
+        Some("Exact") => Path::read(value, text, Compared::Whole, account),
+        None | Some("Prefix" | "ImplementationSpecific") => {
+            // With a slash at its end, the path without it is another one.
+            let compared = if text.ends_with('/') { Compared::Text } else { Compared::Segments };
+            Path::read(value, text, compared, account)
+        }
+        Some(_) => {
+            account.remark(value, &Remark::InexactPath { what: "path", text: text.to_owned() });
+            None
+        }
+    }
 }
 
 /// The prefix that an expression comes to which nginx compares with the beginning

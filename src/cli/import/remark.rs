@@ -73,9 +73,9 @@ pub enum Remark {
     OneLabel { host: String },
     /// `*` with credentials, of which browsers make `*` without.
     DeadCredentials,
-    /// Nothing is written, and a value of the source's own counts.
-    Default { what: &'static str, value: &'static str },
-    /// A value that the source does not take, and what it does instead.
+    /// What is not written has values all the same.
+    Defaults { values: Vec<(&'static str, &'static str)> },
+    /// A value that the source does not take, and what it takes instead, if anything.
     Invalid { text: String, instead: String },
     /// A list of origins that opens everything, since it is invalid.
     InvalidOrigins { text: String },
@@ -129,7 +129,7 @@ impl Remark {
             Self::OfBackend => "of-backend",
             Self::OneLabel { .. } => "one-label",
             Self::DeadCredentials => "dead-credentials",
-            Self::Default { .. } => "default",
+            Self::Defaults { .. } => "default-value",
             Self::Invalid { .. } => "invalid-value",
             Self::InvalidOrigins { .. } => "open-to-all",
             Self::OpenStart { .. } => "open-start",
@@ -173,7 +173,7 @@ impl Remark {
             | Self::Unreachable { .. }
             | Self::LeftAlone { .. }
             | Self::Ignored { .. }
-            | Self::Default { .. }
+            | Self::Defaults { .. }
             | Self::OpenStart { .. } => Severity::Note,
         }
     }
@@ -290,11 +290,17 @@ impl Remark {
                 "every origin is let in with the answer \"*\", beside which browsers refuse credentials; carried over without them".to_owned(),
                 "list the origins and allow credentials, if they are meant",
             ),
-            Self::Default { what, value } => {
-                (format!("{what} is not written; carried over is what counts instead: {value}"), "")
+            Self::Defaults { values } => {
+                let values: Vec<String> =
+                    values.iter().map(|(name, value)| format!("{name} ({value})")).collect();
+                let values = values.join(", ");
+                (format!("what is not written has a value all the same, and it is carried over: {values}"), "")
+            }
+            Self::Invalid { text, instead } if instead.is_empty() => {
+                (format!("left out, as in the source: {} is invalid", Quoted(text)), "write what is meant")
             }
             Self::Invalid { text, instead } => (
-                format!("the value {} is invalid in the source too, and what counts instead is carried over: {instead}", Quoted(text)),
+                format!("{} is invalid, and what the source takes instead is carried over: {instead}", Quoted(text)),
                 "write what is meant",
             ),
             Self::InvalidOrigins { text } => (
