@@ -9,7 +9,7 @@
 use super::account::{Account, Field};
 use super::cors::Cors;
 use super::gateway_api::{
-    Route, Rule, cors, find, hostnames, is_gateway, listeners, name, namespace, parents,
+    Route, cors, find, hostnames, is_gateway, listeners, name, namespace, parents,
 };
 use super::remark::Remark;
 use super::scope::{Path, Stated, covers, host_covers, hosts};
@@ -176,7 +176,7 @@ fn has_labels(resource: &Field<'_>, selector: &Field<'_>) -> bool {
 
 /// What routes and policies come to.
 pub fn attach<'d>(
-    routes: &[Route<'d>],
+    routes: Vec<Route<'d>>,
     mut policies: Vec<Policy<'d>>,
     resources: &[Field<'d>],
     account: &mut Account,
@@ -184,52 +184,50 @@ pub fn attach<'d>(
     let mut stated: Vec<Stated<'d>> = Vec::new();
     let mut rest = Vec::new();
     for route in routes {
-        let Some(hosts) = &route.hosts else { continue };
+        let Some(hosts) = route.hosts else { continue };
         let parent = of_parents(route.index, &policies, resources);
         // The rules of a route that have the same policy go together.
         let mut together: Vec<(usize, usize)> = Vec::new();
-        for rule in &route.rules {
+        for rule in route.rules {
             let own = |section| position(&policies, route.index, section);
             let of_rule = rule.section.and_then(|section| own(Some(section)));
-            let decided = of_rule.or_else(|| own(None));
+            let policy = of_rule.or_else(|| own(None)).filter(|_| rule.cors.is_none());
             let mut one = Stated {
-                name: rule.name.clone(),
-                field: rule.field.clone(),
+                name: rule.name,
+                field: rule.field,
                 hosts: hosts.clone(),
-                paths: rule.paths.clone(),
+                paths: rule.paths,
                 list: None,
-                cors: rule.cors.clone(),
-                aside: Account::default(),
+                cors: rule.cors,
+                aside: rule.aside,
             };
-            if rule.cors.is_some() {
-                stated.push(one);
+            if let Some(index) = policy {
+                one.cors = of_policy(index, parent, &mut policies, account);
+            } else if one.cors.is_none() {
+                rest.push((one, parent));
                 continue;
             }
-            let Some(index) = decided else {
-                rest.push((rule, hosts, parent));
-                continue;
-            };
-            one.cors = of_policy(index, parent, &mut policies, account);
-            let known = together.iter().find(|(policy, _)| *policy == index);
+            if one.cors.is_some() {
+                account.add(&std::mem::take(&mut one.aside));
+            }
+            let known = together.iter().find(|(known, _)| Some(*known) == policy);
             if let Some(known) = known.and_then(|(_, place)| stated.get_mut(*place)) {
                 known.paths.append(&mut one.paths);
-            } else {
-                if one.cors.is_some() {
-                    one.name = policies
-                        .get(index)
-                        .and_then(|policy| name(&policy.resource))
-                        .map_or(one.name, str::to_owned);
-                    together.push((index, stated.len()));
-                }
-                stated.push(one);
+                continue;
             }
+            if let Some(index) = policy.filter(|_| one.cors.is_some()) {
+                let named = policies.get(index).and_then(|policy| name(&policy.resource));
+                one.name = named.map_or(one.name, str::to_owned);
+                together.push((index, stated.len()));
+            }
+            stated.push(one);
         }
     }
     of_gateways(&mut policies, resources, &mut stated);
-    for (rule, hosts, parent) in rest {
-        let cors =
-            parent.and_then(|index| policies.get(index)).and_then(|policy| policy.cors.clone());
-        let more = inherited(rule, hosts, cors, &stated);
+    for (mut one, parent) in rest {
+        let policy = parent.and_then(|index| policies.get(index));
+        one.cors = policy.and_then(|policy| policy.cors.clone());
+        let more = inherited(one, &stated, account);
         stated.extend(more);
     }
     for policy in policies.iter().filter(|policy| !policy.decides) {
@@ -335,21 +333,22 @@ fn of_gateways<'d>(
     }
 }
 
-/// What a rule takes from its Gateway, where it stands inside of something else.
+/// What a rule takes from its Gateway, as far as it stands inside of something that
+/// says otherwise.
 fn inherited<'d>(
-    rule: &Rule<'d>,
-    hosts: &[String],
-    cors: Option<Cors>,
+    rule: Stated<'d>,
     stated: &[Stated<'d>],
+    account: &mut Account,
 ) -> Vec<Stated<'d>> {
-    let mut found = Vec::new();
     let every = [None];
-    let named: Vec<Option<&str>> = hosts.iter().map(|host| Some(&**host)).collect();
+    let named: Vec<Option<&str>> = rule.hosts.iter().map(|host| Some(&**host)).collect();
+    let mut found = Vec::new();
     for host in if named.is_empty() { &every[..] } else { &named } {
         let stands_inside = |path: &&Path<'_>| {
             !says(stated, *host, path.prefix())
                 && stated.iter().any(|other| {
-                    other.cors.is_some() && other.cors != cors && takes(other, *host, path.prefix())
+                    let differs = other.cors.is_some() && other.cors != rule.cors;
+                    differs && takes(other, *host, path.prefix())
                 })
         };
         let paths: Vec<_> = rule.paths.iter().filter(stands_inside).cloned().collect();
@@ -360,10 +359,15 @@ fn inherited<'d>(
                 hosts: host.map(str::to_owned).into_iter().collect(),
                 paths,
                 list: None,
-                cors: cors.clone(),
+                cors: rule.cors.clone(),
                 aside: Account::default(),
             });
         }
+    }
+    match found.first_mut() {
+        Some(_) if rule.cors.is_some() => account.add(&rule.aside),
+        Some(first) => first.aside = rule.aside,
+        None => {}
     }
     found
 }

@@ -36,23 +36,25 @@ pub struct Rule<'d> {
     pub paths: Vec<Path<'d>>,
     /// What its own filter says.
     pub cors: Option<Cors>,
+    /// What there is to say about its paths, if it comes to a policy.
+    pub aside: Account,
 }
 
 /// Reads all routes, Gateways and policies that are attached to them.
 pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
     let policies = envoy_gateway::policies(resources, account);
-    // Of a route without CORS there is nothing to say but where it stands.
-    let mut aside = Account::default();
     let mut routes = Vec::new();
     for (index, resource) in resources.iter().enumerate() {
         if is_route(resource) {
             let concerned =
                 has_filter(resource) || policies.iter().any(|policy| policy.is_for(index));
+            // Of a route without CORS there is nothing to say but where it stands.
+            let mut aside = Account::default();
             let account = if concerned { &mut *account } else { &mut aside };
             routes.extend(route(index, resources, account));
         }
     }
-    envoy_gateway::attach(&routes, policies, resources, account)
+    envoy_gateway::attach(routes, policies, resources, account)
 }
 
 /// Whether a resource is a route to which policies may be attached.
@@ -140,17 +142,14 @@ fn route<'d>(index: usize, resources: &[Field<'d>], account: &mut Account) -> Op
     let several = fields.len() > 1;
     let mut rules = Vec::new();
     for (index, field) in fields.into_iter().enumerate() {
-        if has_backend_filter(&field) && !has_own_filter(&field) {
-            account.remark(&field, &Remark::OfBackend);
-            continue;
-        }
         let cors = filters(&field, account);
-        let paths = matches(&field, account);
+        let mut aside = Account::default();
+        let paths = matches(&field, &mut aside);
         let section = field.text_at(&["name"]);
         let own = section.map(str::to_owned);
         let own = own.or_else(|| several.then(|| (index + 1).to_string()));
         let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
-        rules.push(Rule { field, section, name, paths, cors });
+        rules.push(Rule { field, section, name, paths, cors, aside });
     }
     Some(Route { index, hosts, rules })
 }
@@ -223,16 +222,11 @@ fn narrower<'h>(one: &'h str, other: &'h str) -> Option<&'h str> {
 
 /// Whether a route has CORS filters.
 fn has_filter(resource: &Field<'_>) -> bool {
+    let has = |holder: &Field<'_>| {
+        holder.list("filters").iter().any(|filter| filter.get("cors").is_some())
+    };
     let rules = resource.get("spec").map(|spec| spec.list("rules")).unwrap_or_default();
-    rules.iter().any(|rule| has_own_filter(rule) || has_backend_filter(rule))
-}
-
-fn has_own_filter(holder: &Field<'_>) -> bool {
-    holder.list("filters").iter().any(|filter| filter.get("cors").is_some())
-}
-
-fn has_backend_filter(rule: &Field<'_>) -> bool {
-    rule.list("backendRefs").iter().any(has_own_filter)
+    rules.iter().any(|rule| has(rule) || rule.list("backendRefs").iter().any(has))
 }
 
 /// The CORS filter of a rule.

@@ -36,7 +36,6 @@ pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d
     }
     let expressions: HashSet<&str> =
         mains.iter().filter(|one| has_expressions(one)).flat_map(|one| named(one)).collect();
-    let mut aside = Account::default();
     let mut stated = Vec::new();
     for ingress in mains {
         for name in ["configuration-snippet", "server-snippet"] {
@@ -54,8 +53,7 @@ pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d
         } else {
             let why = "enable-cors is not \"true\"";
             ignore(ingress, &Remark::Ignored { why }, account);
-            // There is nothing to say but where it stands.
-            stated.extend(rules(ingress, None, &expressions, &mut aside));
+            stated.extend(rules(ingress, None, &expressions, account));
         }
     }
     stated
@@ -327,63 +325,39 @@ fn rules<'d>(
     expressions: &HashSet<&str>,
     account: &mut Account,
 ) -> Vec<Stated<'d>> {
-    let Some(spec) = ingress.get("spec") else { return Vec::new() };
     let name = ingress.text_at(&["metadata", "name"]).unwrap_or("ingress");
+    let Some(spec) = ingress.get("spec") else { return Vec::new() };
+    let rules = spec.list("rules");
     let fallback = spec.get("defaultBackend").map(|field| Path::every(&field));
     let mut stated: Vec<Stated<'d>> = Vec::new();
-    let mut state = |field: &Field<'d>, hosts: Vec<String>, paths: Vec<Path<'d>>| {
-        let prefixes = |paths: &[Path<'d>]| -> Vec<_> {
-            paths.iter().map(|path| path.prefix().to_owned()).collect()
-        };
+    let mut state = |field, hosts: Vec<String>, paths: Vec<Path<'d>>, aside| {
         // Hosts with the same paths go together.
         let same = stated.iter_mut().find(|one| {
-            !hosts.is_empty() && !one.hosts.is_empty() && prefixes(&one.paths) == prefixes(&paths)
+            let is_host = !hosts.is_empty() && !one.hosts.is_empty();
+            is_host && one.paths.iter().map(Path::prefix).eq(paths.iter().map(Path::prefix))
         });
-        match same {
-            Some(one) => one.hosts.extend(hosts),
-            None => stated.push(Stated {
-                name: name.to_owned(),
-                field: field.clone(),
-                hosts,
-                paths,
-                list: None,
-                cors: cors.cloned(),
-                aside: Account::default(),
-            }),
+        if let Some(one) = same {
+            one.hosts.extend(hosts);
+            one.aside.add(&aside);
+        } else {
+            let (name, list, cors) = (name.to_owned(), None, cors.cloned());
+            stated.push(Stated { name, field, hosts, paths, list, cors, aside });
         }
     };
-    let fields = spec.list("rules");
-    if let (true, Some(path)) = (fields.is_empty(), &fallback) {
-        state(&spec, Vec::new(), vec![path.clone()]);
+    if let (true, Some(path)) = (rules.is_empty(), &fallback) {
+        state(spec, Vec::new(), vec![path.clone()], Account::default());
     }
-    let mut without_case = false;
-    for rule in fields {
-        let of_rule: Vec<_> = rule.get("host").into_iter().collect();
-        let Some(mut of_rule) = hosts(&of_rule, str::is_empty, account) else { continue };
-        if let (Some(field), Some(host)) = (rule.get("host"), of_rule.first())
-            && host.starts_with("*.")
-        {
-            account.note(&field, &Remark::OneLabel { host: host.clone() });
-        }
-        if !of_rule.is_empty() {
-            of_rule.extend(aliases(ingress, account));
-        }
-        let expression = expressions.contains(rule.text_at(&["host"]).unwrap_or_default());
-        without_case |= expression;
-        let paths = rule.get("http").map(|http| http.list("paths")).unwrap_or_default();
-        let mut paths: Vec<_> =
-            paths.iter().filter_map(|one| path(one, expression, account)).collect();
+    for rule in rules {
+        let mut aside = Account::default();
+        let account = if cors.is_some() { &mut *account } else { &mut aside };
+        let Some(hosts) = rule_hosts(ingress, &rule, account) else { continue };
+        let mut paths = rule_paths(ingress, &rule, expressions, account);
         if !paths.iter().any(|path| path.prefix().is_empty()) {
             paths.extend(fallback.clone());
         }
         if !paths.is_empty() {
-            state(&rule, of_rule, paths);
+            state(rule, hosts, paths, aside);
         }
-    }
-    if without_case {
-        let annotations = ["use-regex", "rewrite-target"];
-        let field = annotations.iter().find_map(|name| annotation(ingress, name));
-        account.note(&field.map_or(spec, |(field, _)| field), &Remark::PathCase);
     }
     if stated.len() > 1 {
         for (index, one) in stated.iter_mut().enumerate() {
@@ -391,6 +365,37 @@ fn rules<'d>(
         }
     }
     stated
+}
+
+/// The hosts of a rule.
+fn rule_hosts(ingress: &Field<'_>, rule: &Field<'_>, account: &mut Account) -> Option<Vec<String>> {
+    let named: Vec<_> = rule.get("host").into_iter().collect();
+    let mut hosts = hosts(&named, str::is_empty, account)?;
+    for (field, host) in named.iter().zip(&hosts) {
+        if host.starts_with("*.") {
+            account.note(field, &Remark::OneLabel { host: host.clone() });
+        }
+    }
+    if !hosts.is_empty() {
+        hosts.extend(aliases(ingress, account));
+    }
+    Some(hosts)
+}
+
+fn rule_paths<'d>(
+    ingress: &Field<'d>,
+    rule: &Field<'d>,
+    expressions: &HashSet<&str>,
+    account: &mut Account,
+) -> Vec<Path<'d>> {
+    let is_expression = expressions.contains(rule.text_at(&["host"]).unwrap_or_default());
+    if is_expression {
+        let field =
+            ["use-regex", "rewrite-target"].iter().find_map(|name| annotation(ingress, name));
+        account.note(field.as_ref().map_or(rule, |(field, _)| field), &Remark::PathCase);
+    }
+    let paths = rule.get("http").map(|http| http.list("paths")).unwrap_or_default();
+    paths.iter().filter_map(|field| path(field, is_expression, account)).collect()
 }
 
 /// Other names of the hosts.
