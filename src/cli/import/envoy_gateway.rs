@@ -9,7 +9,7 @@
 use super::account::{Account, Field};
 use super::cors::Cors;
 use super::gateway_api::{
-    Route, cors, find, hostnames, is_gateway, listeners, name, namespace, parents,
+    Route, age, cors, find, hostnames, is_gateway, listeners, name, namespace, parents,
 };
 use super::remark::Remark;
 use super::scope::{Path, Stated, covers, host_covers, hosts};
@@ -51,10 +51,7 @@ pub fn policies<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Polic
         .iter()
         .filter(|resource| resource.text_at(&["kind"]) == Some("SecurityPolicy"))
         .collect();
-    found.sort_by_key(|resource| {
-        let created = resource.text_at(&["metadata", "creationTimestamp"]);
-        (created, namespace(resource), name(resource))
-    });
+    found.sort_by_key(|resource| age(resource));
     found.into_iter().filter_map(|resource| policy(resource, resources, account)).collect()
 }
 
@@ -112,7 +109,7 @@ fn targets<'d>(
         match found {
             Some(index) => targets.push(Target { reference, index, section }),
             None => {
-                let within = section.map(|section| format!("{section} of ")).unwrap_or_default();
+                let within = section.map(|section| format!("{section:?} of ")).unwrap_or_default();
                 let place = namespace(resource).map(|one| format!("{one}/")).unwrap_or_default();
                 absent.push((reference, format!("{within}{kind} {place}{named}")));
             }

@@ -43,18 +43,23 @@ pub struct Rule<'d> {
 /// Reads all routes, Gateways and policies that are attached to them.
 pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
     let policies = envoy_gateway::policies(resources, account);
+    let mut found: Vec<_> = resources.iter().enumerate().filter(|(_, one)| is_route(one)).collect();
+    found.sort_by_key(|(_, resource)| age(resource));
     let mut routes = Vec::new();
-    for (index, resource) in resources.iter().enumerate() {
-        if is_route(resource) {
-            let concerned =
-                has_filter(resource) || policies.iter().any(|policy| policy.is_for(index));
-            // Of a route without CORS there is nothing to say but where it stands.
-            let mut aside = Account::default();
-            let account = if concerned { &mut *account } else { &mut aside };
-            routes.extend(route(index, resources, account));
-        }
+    for (index, resource) in found {
+        let concerned = has_filter(resource) || policies.iter().any(|policy| policy.is_for(index));
+        // Of a route without CORS there is nothing to say but where it stands.
+        let mut aside = Account::default();
+        let account = if concerned { &mut *account } else { &mut aside };
+        routes.extend(route(index, resource, resources, account));
     }
     envoy_gateway::attach(routes, policies, resources, account)
+}
+
+/// By what the older of two resources counts: when it was made, or else its name.
+pub fn age<'d>(resource: &Field<'d>) -> impl Ord + use<'d> {
+    let created = resource.text_at(&["metadata", "creationTimestamp"]);
+    (created, namespace(resource), name(resource))
 }
 
 /// Whether a resource is a route to which policies may be attached.
@@ -133,8 +138,12 @@ pub fn hostnames<'d>(listeners: &[Field<'d>]) -> Option<Vec<Field<'d>>> {
     listeners.iter().map(of).collect()
 }
 
-fn route<'d>(index: usize, resources: &[Field<'d>], account: &mut Account) -> Option<Route<'d>> {
-    let resource = resources.get(index)?;
+fn route<'d>(
+    index: usize,
+    resource: &Field<'d>,
+    resources: &[Field<'d>],
+    account: &mut Account,
+) -> Option<Route<'d>> {
     let spec = resource.get("spec")?;
     let hosts = route_hosts(resource, &spec, resources, account);
     let name = name(resource).unwrap_or("route");
@@ -241,6 +250,11 @@ fn filters(rule: &Field<'_>, account: &mut Account) -> Option<Cors> {
             account.remark(&object, &Remark::Ignored { why });
         } else {
             let mut cors = cors(std::slice::from_ref(&object), account);
+            if cors.allow_origins.iter().any(|origin| origin == "*")
+                && let Some(list) = object.get("allowOrigins")
+            {
+                account.note(&list, &Remark::Null);
+            }
             // The API server writes it where nothing else stands.
             cors.max_age = cors
                 .max_age

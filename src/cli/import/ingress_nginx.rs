@@ -6,6 +6,7 @@
 //! case and from its end, adds all headers of CORS to every response, and answers
 //! every `OPTIONS` request of an origin that it lets in (`rootfs/etc/nginx/template/nginx.tmpl`).
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::account::{Account, Field};
@@ -24,10 +25,15 @@ const DEFAULT_MAX_AGE: &str = "86400, the most that browsers take of 1728000";
 
 /// Reads all Ingresses: those with CORS, and where those without stand.
 pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
-    let all: Vec<&Field<'d>> = resources
+    let mut all: Vec<&Field<'d>> = resources
         .iter()
         .filter(|resource| resource.text_at(&["kind"]) == Some("Ingress"))
         .collect();
+    // The first counts: the oldest, or else the last by name.
+    all.sort_by_key(|ingress| {
+        let text = |name| ingress.text_at(&["metadata", name]);
+        (text("creationTimestamp"), Reverse((text("namespace"), text("name"))))
+    });
     let is_canary = |one: &&Field<'_>| is_true(one, "canary");
     let (canaries, mains): (Vec<_>, Vec<_>) = all.into_iter().partition(is_canary);
     for canary in canaries {

@@ -67,6 +67,8 @@ pub enum Remark {
     MissingTarget { targets: Vec<String> },
     /// No host is written, and what it is attached to is not among the files.
     EveryHost { parent: String },
+    /// `*`, in which Istio does not count `null`.
+    Null,
     /// CORS for one of several backends.
     OfBackend,
     /// A wildcard that stands for a single label.
@@ -126,6 +128,7 @@ impl Remark {
             Self::Ignored { .. } => "ignored",
             Self::MissingTarget { .. } => "missing-target",
             Self::EveryHost { .. } => "every-host",
+            Self::Null => "null-origin",
             Self::OfBackend => "of-backend",
             Self::OneLabel { .. } => "one-label",
             Self::DeadCredentials => "dead-credentials",
@@ -173,6 +176,7 @@ impl Remark {
             | Self::Unreachable { .. }
             | Self::LeftAlone { .. }
             | Self::Ignored { .. }
+            | Self::Null
             | Self::Defaults { .. }
             | Self::OpenStart { .. } => Severity::Note,
         }
@@ -277,6 +281,10 @@ impl Remark {
                     Quoted(parent)
                 ),
                 "import it together with that, or name the hosts",
+            ),
+            Self::Null => (
+                "\"*\" is for null too, which sandboxed pages and files send; Envoy Gateway lets it in, and Istio did not".to_owned(),
+                "list the origins, if not everybody is meant",
             ),
             Self::OfBackend => (
                 "not carried over: a policy is for hosts and paths, whatever backend is chosen".to_owned(),
