@@ -78,7 +78,9 @@ impl Golden {
     fn documents(&self) -> Vec<(String, Vec<Value>)> {
         let read = |name: &String| {
             let text = fs::read_to_string(self.folder.join(name)).unwrap();
-            (name.clone(), serde_saphyr::from_multiple(&text).unwrap())
+            let mut documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+            documents.iter_mut().for_each(open_config_map);
+            (name.clone(), documents)
         };
         self.sources.iter().map(read).collect()
     }
@@ -130,6 +132,17 @@ fn the_filter_loads_what_is_printed() {
     }
 }
 
+/// Reads the files in a `ConfigMap`.
+fn open_config_map(document: &mut Value) {
+    if document["kind"] == "ConfigMap" {
+        for file in document["data"].as_object_mut().unwrap().values_mut() {
+            let documents: Vec<Value> =
+                serde_saphyr::from_multiple(file.as_str().unwrap()).unwrap();
+            *file = documents.into();
+        }
+    }
+}
+
 /// Where CORS stands in the resources of a kind that hold a field: paths in which `*` is every
 /// element or entry. An annotation is named by what stands behind its slash.
 const CONCERNED: [(&str, &str, &[&str]); 4] = [
@@ -172,12 +185,15 @@ fn concerned(document: &Value) -> Vec<String> {
     let mut leaves = Vec::new();
     resources(document, "", &mut |resource, at| {
         for (kind, field, roots) in CONCERNED {
-            if resource["kind"] == kind && holds(resource, field) {
+            if resource["kind"] == kind && holds(resource, &|key, _| key == field) {
                 for root in roots {
                     let steps: Vec<&str> = root.split('.').collect();
                     follow(resource, at, &steps, &mut |part, at| collect(part, at, &mut leaves));
                 }
             }
+        }
+        if resource["kind"].is_null() || resource["kind"] == "ConfigMap" {
+            in_envoy(resource, at.trim_end_matches('.'), &mut leaves);
         }
     });
     leaves
@@ -192,13 +208,65 @@ fn resources(document: &Value, at: &str, visit: &mut impl FnMut(&Value, &str)) {
     }
 }
 
-fn holds(value: &Value, name: &str) -> bool {
+fn holds(value: &Value, what: &impl Fn(&str, &Value) -> bool) -> bool {
     match value {
         Value::Object(fields) => {
-            fields.iter().any(|(key, field)| key == name || holds(field, name))
+            fields.iter().any(|(key, field)| what(key, field) || holds(field, what))
         }
-        Value::Array(elements) => elements.iter().any(|element| holds(element, name)),
+        Value::Array(elements) => elements.iter().any(|element| holds(element, what)),
         _ => false,
+    }
+}
+
+/// Of Envoy's configuration: policies, the domains of virtual hosts that have one, and the matches
+/// of their routes if one of these has one.
+fn in_envoy(value: &Value, at: &str, leaves: &mut Vec<String>) {
+    let is_type = |key: &str| ["@type", "type_url", "typeUrl", "is_optional"].contains(&key);
+    let is_policy = |key: &str, field: &Value| {
+        let types = ["envoy.config.route.v3.FilterConfig", ".CorsPolicy"];
+        let of_type = |url: &str| types.iter().any(|name| url.ends_with(name));
+        key == "cors" && field.is_object() || is_type(key) && field.as_str().is_some_and(of_type)
+    };
+    match value {
+        Value::Object(fields) => {
+            let inside = if at.is_empty() { String::new() } else { format!("{at}.") };
+            if fields.iter().any(|(key, field)| key != "cors" && is_policy(key, field)) {
+                for (key, field) in fields.iter().filter(|(key, _)| !is_type(key)) {
+                    // What a wrapper holds has a type again.
+                    match key.as_str() {
+                        "config" => in_envoy(field, &format!("{inside}{key}"), leaves),
+                        _ => collect(field, &format!("{inside}{key}"), leaves),
+                    }
+                }
+                return;
+            }
+            if fields.contains_key("domains") && holds(value, &is_policy) {
+                collect(&value["domains"], &format!("{inside}domains"), leaves);
+                let mut around = value.clone();
+                let routes = around["routes"].take();
+                for (index, route) in routes.as_array().into_iter().flatten().enumerate() {
+                    // Where no route has its own, the virtual host alone counts.
+                    if holds(route, &is_policy)
+                        || holds(&routes, &is_policy) && holds(&around, &is_policy)
+                    {
+                        collect(&route["match"], &format!("{inside}routes[{index}].match"), leaves);
+                    }
+                }
+            }
+            for (key, field) in fields.iter().filter(|(key, _)| *key != "error_state") {
+                let at = format!("{inside}{key}");
+                match key.as_str() {
+                    "cors" if field["@type"].is_null() => collect(field, &at, leaves),
+                    _ => in_envoy(field, &at, leaves),
+                }
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                in_envoy(element, &format!("{at}[{index}]"), leaves);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -273,10 +341,9 @@ fn each_field_is_carried_over_or_found() {
         };
         for (file, documents) in golden.documents() {
             let (carried, found) = (settled("carried", &file), settled("findings", &file));
-            let leaves: Vec<String> = documents.iter().flat_map(concerned).collect();
             let name = format!("{}/{file}", golden.name());
-            for leaf in &leaves {
-                let settled = carried.iter().chain(&found).any(|field| is_under(leaf, field));
+            for leaf in documents.iter().flat_map(concerned) {
+                let settled = carried.iter().chain(&found).any(|field| is_under(&leaf, field));
                 assert!(settled, "{name}: nothing is said about {leaf}");
             }
             let mut all = Vec::new();
@@ -309,9 +376,12 @@ fn what_is_carried_over_matters() {
                 leaves.retain(|leaf| is_under(leaf, field));
                 let matters = |leaf: &String| {
                     let mut changed = sources.clone();
-                    change(&mut changed[source].1[*document], leaf);
-                    let now = outcome(&changed);
-                    ["policy", "findings"].iter().any(|part| now[part] != original[part])
+                    let others = others(find(&mut changed[source].1[*document], leaf).unwrap());
+                    others.into_iter().any(|other| {
+                        *find(&mut changed[source].1[*document], leaf).unwrap() = other;
+                        let now = outcome(&changed);
+                        ["policy", "findings"].iter().any(|part| now[part] != original[part])
+                    })
                 };
                 !leaves.is_empty() && leaves.iter().all(matters)
             });
@@ -345,15 +415,16 @@ fn outcome(sources: &[(String, Vec<Value>)]) -> Value {
     printed
 }
 
-/// Puts another value of the same type at a path.
-fn change(document: &mut Value, path: &str) {
-    let leaf = find(document, path).unwrap();
-    *leaf = match &*leaf {
-        Value::Bool(flag) => (!*flag).into(),
-        Value::Number(number) => (number.as_f64().unwrap() + 1.0).into(),
-        Value::String(text) => format!("{text}x").into(),
-        _ => "x".into(),
-    };
+/// Other values of the same type.
+fn others(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Bool(flag) => vec![(!flag).into()],
+        Value::Number(number) => {
+            [-1.0, 1.0].map(|step| (number.as_f64().unwrap() + step).into()).into()
+        }
+        Value::String(text) => vec![format!("{text}x").into()],
+        _ => vec!["x".into()],
+    }
 }
 
 fn find<'v>(value: &'v mut Value, path: &str) -> Option<&'v mut Value> {

@@ -183,6 +183,7 @@ fn names_variable(keys: &Node) -> bool {
 /// Puts the documents of Envoy's configuration in a `ConfigMap` in the place of
 /// the text that holds them.
 fn open_config_map(root: &mut Node, source: &str) {
+    const MARKS: [&str; 3] = ["filters.http.wasm", "virtual_hosts", "virtualHosts"];
     if root.text_at(&["kind"]) != Some("ConfigMap") {
         return;
     }
@@ -193,7 +194,7 @@ fn open_config_map(root: &mut Node, source: &str) {
         _ => None,
     }) {
         for (_, node) in file {
-            let text = node.text().filter(|text| text.contains("filters.http.wasm"));
+            let text = node.text().filter(|text| MARKS.iter().any(|mark| text.contains(mark)));
             let Some(mut roots) = text.and_then(|text| tree::documents(text).ok()) else {
                 continue;
             };

@@ -3,6 +3,7 @@
 mod account;
 mod compare;
 mod cors;
+mod envoy;
 mod envoy_gateway;
 mod gateway_api;
 mod ingress_nginx;
@@ -95,6 +96,7 @@ impl Imported {
         let resources = resources(&documents);
         for (list, resource) in resources.iter().enumerate() {
             stated.extend(istio::read(resource, list, &mut account).unwrap_or_default());
+            stated.extend(envoy::read(resource, &mut account).unwrap_or_default());
         }
         stated.extend(gateway_api::read(&resources, &mut account));
         stated.extend(ingress_nginx::read(&resources, &mut account));
@@ -110,7 +112,7 @@ impl Imported {
         let mut stdout = io::stdout().lock();
         if !self.configuration.is_empty() {
             let policy = serde_saphyr::to_string(&self.configuration).map_err(io::Error::other)?;
-            stdout.write_all(policy.as_bytes())?;
+            writeln!(stdout, "{}", policy.trim_end())?;
         }
         stdout.flush()?;
         let mut stderr = anstream::stderr().lock();

@@ -56,6 +56,14 @@ impl<'d> Field<'d> {
         self.node.text()
     }
 
+    /// Whether it is true, if it is a truth value.
+    pub fn flag(&self) -> Option<bool> {
+        match self.node.content {
+            Content::Bool(flag) => Some(flag),
+            _ => None,
+        }
+    }
+
     /// The text of a field that is a string.
     pub fn text_at(&self, names: &[&str]) -> Option<&'d str> {
         self.at(names)?.text()
@@ -164,26 +172,34 @@ impl Account {
 
     /// The paths of the fields that were carried over, with their document.
     pub fn carried(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.carried.iter().map(|entry| (entry.document, &*entry.what))
+        // What several routes inherit is read for each.
+        let mut known = HashSet::new();
+        let first = self.carried.iter().filter(move |entry| known.insert(entry.node));
+        first.map(|entry| (entry.document, &*entry.what))
     }
 
     /// The findings of a document, in the order of its text.
     pub fn findings(&self, document: usize) -> Vec<Finding> {
         let of_document = self.findings.iter().filter(|entry| entry.document == document);
         let mut findings: Vec<_> = of_document.map(|entry| entry.what.clone()).collect();
-        findings.sort_by_key(|finding| (finding.span.start, finding.severity));
-        // An alias is read wherever it stands.
+        findings.sort_by(|one, other| {
+            let key = |finding: &Finding| (finding.span.start, finding.severity, finding.rule);
+            key(one).cmp(&key(other)).then_with(|| one.message.cmp(&other.message))
+        });
+        // An alias is read wherever it stands, and what routes inherit, for each.
         findings.dedup_by(|one, other| {
             (one.rule, &one.span) == (other.rule, &other.span) && one.message == other.message
         });
         findings
     }
 
-    fn is_settled(&self, node: &Node) -> bool {
+    /// Whether it is known what becomes of the node, with all in it.
+    pub fn is_settled(&self, node: &Node) -> bool {
         self.settled.contains(&std::ptr::from_ref(node))
     }
 
-    fn any_settled(&self, node: &Node) -> bool {
+    /// Whether it is known what becomes of anything in the node.
+    pub fn any_settled(&self, node: &Node) -> bool {
         let mut any = false;
         node.walk(&mut |node| any |= self.is_settled(node));
         any

@@ -107,6 +107,52 @@ impl Cors {
         }
     }
 
+    /// Adds methods that Envoy's filter lists: it answers `*` by itself with the one
+    /// that was asked for.
+    pub fn add_methods(&mut self, names: &[Named<'_>], account: &mut Account) {
+        for (field, name) in self.meant(names, account) {
+            self.add_method(field, name, account);
+        }
+    }
+
+    /// Adds request headers that Envoy's filter lists: it answers `*` by itself with
+    /// those that were asked for.
+    pub fn add_headers(&mut self, names: &[Named<'_>], account: &mut Account) {
+        for (field, name) in self.meant(names, account) {
+            self.add_header(field, name, account);
+        }
+        // Which the standard's `*` does not cover.
+        if matches!(names, [(_, "*")]) && !self.allow_credentials {
+            push(&mut self.allow_headers, "authorization");
+        }
+    }
+
+    /// Adds response headers that Envoy's filter lists.
+    pub fn add_exposed_headers(&mut self, names: &[Named<'_>], account: &mut Account) {
+        for (field, name) in names {
+            self.add_exposed(field, name, account);
+        }
+    }
+
+    /// Without a `*` that browsers take for a name.
+    fn meant<'a, 'd>(
+        &self,
+        names: &'a [Named<'d>],
+        account: &mut Account,
+    ) -> Vec<(&'a Field<'d>, &'d str)> {
+        let is_name = |name: &str| name == "*" && names.len() > 1 && self.allow_credentials;
+        let mut meant = Vec::new();
+        for (field, name) in names {
+            if is_name(name) {
+                let why = "beside other names and with credentials, browsers take * for a name";
+                account.remark(field, &Remark::Ignored { why });
+            } else {
+                meant.push((field, *name));
+            }
+        }
+        meant
+    }
+
     /// Adds the name of a response header, credentials being known.
     pub fn add_exposed(&mut self, field: &Field<'_>, name: &str, account: &mut Account) {
         if self.accepts("exposeHeaders", &name.into(), field, account) {
@@ -191,7 +237,18 @@ fn push(list: &mut Vec<String>, name: &str) {
     }
 }
 
-#[allow(dead_code)]
+/// A name and where it stands.
+pub type Named<'d> = (Field<'d>, &'d str);
+
+/// The names in texts, each of which may be a list, as in `PUT, DELETE`.
+pub fn named<'d>(fields: &[Field<'d>]) -> Vec<Named<'d>> {
+    let of_field = |field: &Field<'d>| {
+        let names = elements(field.text().unwrap_or_default());
+        names.map(|name| (field.clone(), name)).collect::<Vec<_>>()
+    };
+    fields.iter().flat_map(of_field).collect()
+}
+
 /// The elements of a list that stands in a text, as in `PUT, DELETE`.
 pub fn elements(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')

@@ -6,11 +6,10 @@
 //! (`pilot/pkg/networking/core/route/route.go`).
 
 use super::account::{Account, Field};
-use super::cors::Cors;
+use super::cors::{Cors, Named, named};
 use super::matcher::{Matcher, OriginMatcher};
 use super::remark::Remark;
 use super::scope::{Compared, Path, Stated, hosts};
-use crate::cli::tree::Content;
 
 /// Reads a resource, if it is one. `list` is the number of the next list of
 /// rules.
@@ -34,17 +33,27 @@ pub fn read<'d>(
     if let Some(gateways) = spec.get("gateways") {
         account.remark(&gateways, &Remark::Placement { what: "the source names gateways" });
     }
-    let of_resource = of_resource?;
+    let Some(of_resource) = of_resource else {
+        let why = "none of its hosts is carried over";
+        spec.get("http").inspect(|rules| account.remark(rules, &Remark::Ignored { why }));
+        return Some(Vec::new());
+    };
     let several = rules.len() > 1;
     let mut stated = Vec::new();
     for (index, rule) in rules.into_iter().enumerate() {
-        let (cors, mut aside) = (rule.get("corsPolicy"), Account::default());
-        let concerned = if cors.is_some() { &mut *account } else { &mut aside };
+        let (policy, mut aside) = (rule.get("corsPolicy"), Account::default());
+        let concerned = if policy.is_some() { &mut *account } else { &mut aside };
         let paths = matches(&rule, concerned);
-        let cors = cors.map(|policy| cors_policy(&policy, account));
+        // What is around such a path is in force there, too.
+        if policy.is_none() && paths.len() < rule.list("match").len() {
+            account.add(&std::mem::take(&mut aside));
+        }
         if paths.is_empty() {
+            let why = "none of its paths is carried over";
+            policy.inspect(|policy| account.remark(policy, &Remark::Ignored { why }));
             continue;
         }
+        let cors = policy.map(|policy| cors_policy(&policy, account));
         let own = rule.text_at(&["name"]).map(str::to_owned);
         let own = own.or_else(|| several.then(|| (index + 1).to_string()));
         let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
@@ -58,7 +67,7 @@ pub fn read<'d>(
 fn cors_policy(policy: &Field<'_>, account: &mut Account) -> Cors {
     let mut cors = Cors::default();
     if let Some(field) = policy.get("allowCredentials")
-        && let Content::Bool(allowed) = field.node.content
+        && let Some(allowed) = field.flag()
     {
         cors.set_credentials(&field, allowed, account);
     }
@@ -81,15 +90,12 @@ fn cors_policy(policy: &Field<'_>, account: &mut Account) -> Cors {
         account.note(policy, &Remark::NoOrigins);
     }
     for (name, add) in [
-        ("allowMethods", Cors::add_method as fn(&mut Cors, &Field<'_>, &str, &mut Account)),
-        ("allowHeaders", Cors::add_header),
-        ("exposeHeaders", Cors::add_exposed),
+        ("allowMethods", Cors::add_methods as fn(&mut Cors, &[Named<'_>], &mut Account)),
+        ("allowHeaders", Cors::add_headers),
+        ("exposeHeaders", Cors::add_exposed_headers),
     ] {
-        for field in account.list(policy, name) {
-            if let Some(text) = field.text() {
-                add(&mut cors, &field, text, account);
-            }
-        }
+        let names = named(&account.list(policy, name));
+        add(&mut cors, &names, account);
     }
     if let Some(field) = policy.get("maxAge")
         && let Some(text) = field.text()
@@ -131,9 +137,7 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
             match key {
                 "name" | "statPrefix" => account.leave(&field),
                 "uri" => path = uri(&field, account),
-                "ignoreUriCase" if matches!(field.node.content, Content::Bool(false)) => {
-                    account.leave(&field);
-                }
+                "ignoreUriCase" if field.flag() == Some(false) => account.carry(&field),
                 "ignoreUriCase" => account.remark(&field, &Remark::PathCase),
                 "gateways" => {
                     let what = "the source names gateways";

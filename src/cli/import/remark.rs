@@ -61,7 +61,7 @@ pub enum Remark {
     SameScope { host: String, prefix: String, other: String },
     /// A route without CORS below one that has it.
     LeftAlone { policy: String },
-    /// A field that the source itself does not read.
+    /// A field that has no say.
     Ignored { why: &'static str },
     /// What a policy is attached to is not among the files.
     MissingTarget { targets: Vec<String> },
@@ -85,6 +85,22 @@ pub enum Remark {
     OpenStart { text: String, example: String },
     /// CORS headers in the server's own configuration.
     Snippet,
+    /// A policy that a part of the requests was under.
+    Share { percent: f64 },
+    /// A key under which what a field says can be changed while Envoy runs.
+    RuntimeKey,
+    /// Policies of clusters among which chance decides.
+    Weighted,
+    /// A policy under another name than the filter's.
+    OtherFilter { name: String },
+    /// Routes of a listener that does not load Envoy's filter.
+    NotLoaded,
+    /// A policy without anything that says what it is for.
+    Alone,
+    /// A policy where import looks for none.
+    Elsewhere,
+    /// A host of which one port alone was meant.
+    Port { host: String },
 }
 
 impl Remark {
@@ -137,6 +153,14 @@ impl Remark {
             Self::InvalidOrigins { .. } => "open-to-all",
             Self::OpenStart { .. } => "open-start",
             Self::Snippet => "snippet",
+            Self::Share { .. } => "share",
+            Self::RuntimeKey => "runtime-key",
+            Self::Weighted => "weighted",
+            Self::OtherFilter { .. } => "other-filter",
+            Self::NotLoaded => "not-loaded",
+            Self::Alone => "alone",
+            Self::Elsewhere => "elsewhere",
+            Self::Port { .. } => "port",
         }
     }
 
@@ -154,7 +178,10 @@ impl Remark {
             | Self::MissingTarget { .. }
             | Self::OfBackend
             | Self::InvalidOrigins { .. }
-            | Self::Snippet => Severity::Error,
+            | Self::Snippet
+            | Self::Weighted
+            | Self::OtherFilter { .. }
+            | Self::Elsewhere => Severity::Error,
             Self::UnknownField
             | Self::Warned(_)
             | Self::NoOrigin { .. }
@@ -167,7 +194,11 @@ impl Remark {
             | Self::EveryHost { .. }
             | Self::OneLabel { .. }
             | Self::DeadCredentials
-            | Self::Invalid { .. } => Severity::Warning,
+            | Self::Invalid { .. }
+            | Self::Share { .. }
+            | Self::NotLoaded
+            | Self::Alone
+            | Self::Port { .. } => Severity::Warning,
             Self::Idle(_)
             | Self::ForwardedPreflights { written: false }
             | Self::LongMaxAge
@@ -178,7 +209,8 @@ impl Remark {
             | Self::Ignored { .. }
             | Self::Null
             | Self::Defaults { .. }
-            | Self::OpenStart { .. } => Severity::Note,
+            | Self::OpenStart { .. }
+            | Self::RuntimeKey => Severity::Note,
         }
     }
 
@@ -186,7 +218,7 @@ impl Remark {
     fn sentence(&self) -> (String, String) {
         let (clause, remedy): (String, &str) = match self {
             Self::UnknownField => (
-                "import does not know this field, so it is not carried over".to_owned(),
+                "import does not know what this says, so it is not carried over".to_owned(),
                 "check by hand whether it concerns CORS",
             ),
             Self::Refused(said) => return of_filter(said, "not carried over"),
@@ -259,7 +291,7 @@ impl Remark {
             ),
             Self::LeftAlone { policy } => (
                 format!(
-                    "this route has no CORS policy, so upstream answered for itself; the policy {} is in shadow mode, which touches nothing, to keep it so",
+                    "no CORS policy was in force here, so the answers were left alone; the policy {} is in shadow mode, which touches nothing, to keep it so",
                     Quoted(policy)
                 ),
                 "remove its mode, if nobody is to read these responses; remove it, if the policy around it is to apply",
@@ -322,6 +354,41 @@ impl Remark {
             Self::Snippet => (
                 "not carried over: the snippet sets headers of CORS by itself".to_owned(),
                 "write in the policy what it is to do",
+            ),
+            Self::Share { percent } => (
+                format!("{percent} % of the requests were under this policy; all are now"),
+                "set mode: shadow first, if that is too soon",
+            ),
+            Self::RuntimeKey => (
+                "left out: what Envoy's runtime says under this key is not known here".to_owned(),
+                "check that nothing is set there",
+            ),
+            Self::Weighted => (
+                "not carried over: the policy depended on the cluster, which chance decides; what stands around it is in force for all".to_owned(),
+                "write one policy for the route",
+            ),
+            Self::OtherFilter { name } => (
+                format!(
+                    "not carried over: this is for a filter of another name than {}, and one of the two is not in force",
+                    Quoted(name)
+                ),
+                "remove the one that is not, and import again",
+            ),
+            Self::NotLoaded => (
+                "http_filters does not list Envoy's CORS filter, so none of these policies was in force".to_owned(),
+                "check that they are meant to be",
+            ),
+            Self::Alone => (
+                "the policy stands by itself, so it is for every host and path".to_owned(),
+                "add a match, or import the route configuration that it belongs to",
+            ),
+            Self::Elsewhere => (
+                "not carried over: import does not know which requests this policy is for".to_owned(),
+                "write a policy with the hosts and path prefixes that are meant",
+            ),
+            Self::Port { host } => (
+                format!("one port alone was meant; the policy is for all ports of {} now", Quoted(host)),
+                "check that nothing else is served there",
             ),
         };
         (clause, remedy.to_owned())

@@ -137,8 +137,13 @@ pub fn hosts<'d>(
             all = true;
             continue;
         }
-        let host = host(field, text, account);
-        hosts.extend(host.filter(|host| !hosts.contains(host)));
+        let Some(host) = host(field, text, account) else { continue };
+        if has_port(text) && !fields.iter().any(|other| is_any_port(other, &host)) {
+            account.note(field, &Remark::Port { host: host.clone() });
+        }
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
     }
     if all { Some(Vec::new()) } else { Some(hosts).filter(|hosts| !hosts.is_empty()) }
 }
@@ -160,6 +165,16 @@ fn without_port(text: &str) -> &str {
         Some((host, port)) if port == "*" || port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => text,
     }
+}
+
+fn has_port(text: &str) -> bool {
+    without_port(text).len() < text.len() && !text.ends_with(":*")
+}
+
+/// Whether a field is the host without a port, or with any.
+fn is_any_port(field: &Field<'_>, host: &str) -> bool {
+    let text = field.text().unwrap_or_default();
+    text.strip_suffix(":*").unwrap_or(text).eq_ignore_ascii_case(host)
 }
 
 /// Why the filter does not take a host or a path prefix.
