@@ -97,6 +97,10 @@ impl Cors {
     pub fn add_method(&mut self, field: &Field<'_>, name: &str, account: &mut Account) {
         if self.accepts("allowMethods", &name.into(), field, account) {
             push(&mut self.allow_methods, name);
+            let upper = name.to_ascii_uppercase();
+            if name != upper && ["DELETE", "OPTIONS", "PUT"].contains(&&*upper) {
+                account.remark(field, &Remark::UpperCased { name: name.to_owned() });
+            }
         }
     }
 
@@ -144,8 +148,7 @@ impl Cors {
         let mut meant = Vec::new();
         for (field, name) in names {
             if is_name(name) {
-                let why = "beside other names and with credentials, browsers take * for a name";
-                account.remark(field, &Remark::Ignored { why });
+                account.remark(field, &Remark::AnyBesideNames);
             } else {
                 meant.push((field, *name));
             }

@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::account::{Account, Field};
-use super::cors::Cors;
+use super::cors::{Cors, Named, named};
 use super::envoy_gateway;
 use super::matcher::{Matcher, OriginMatcher};
 use super::remark::Remark;
@@ -295,15 +295,12 @@ pub fn cors(objects: &[Field<'_>], account: &mut Account) -> Cors {
         .collect();
     cors.add_origins(&matchers, account);
     for (name, add) in [
-        ("allowMethods", Cors::add_method as fn(&mut Cors, &Field<'_>, &str, &mut Account)),
-        ("allowHeaders", Cors::add_header),
-        ("exposeHeaders", Cors::add_exposed),
+        ("allowMethods", Cors::add_methods as fn(&mut Cors, &[Named<'_>], &mut Account)),
+        ("allowHeaders", Cors::add_headers),
+        ("exposeHeaders", Cors::add_exposed_headers),
     ] {
-        for field in list(name, account) {
-            if let Some(text) = field.text() {
-                add(&mut cors, &field, text, account);
-            }
-        }
+        let names = named(&list(name, account));
+        add(&mut cors, &names, account);
     }
     if let Some(field) = get("maxAge") {
         match (field.text(), whole(&field)) {

@@ -34,6 +34,10 @@ pub enum Remark {
     NoOrigin { text: String, why: Option<InvalidPattern>, meant: Option<String> },
     /// A matcher that accepts `*`, by which Envoy lets every origin in.
     OpenToAll { text: String, carried: bool },
+    /// `*` beside names and credentials.
+    AnyBesideNames,
+    /// A method that the filter takes for the one in upper case.
+    UpperCased { name: String },
     /// There are no matchers of origins.
     NoOrigins,
     /// Preflights from other origins went to upstream: because the field says so,
@@ -128,6 +132,8 @@ impl Remark {
             Self::UnreadableOrigin { .. } => "unreadable-origin",
             Self::NoOrigin { .. } => "invalid-origin",
             Self::OpenToAll { .. } => "open-to-all",
+            Self::AnyBesideNames => "any-beside-names",
+            Self::UpperCased { .. } => "method-upper-cased",
             Self::NoOrigins => "no-origins",
             Self::ForwardedPreflights { .. } => "forwarded-preflights",
             Self::LongMaxAge => "long-max-age",
@@ -172,6 +178,7 @@ impl Remark {
             | Self::InexactOrigin { .. }
             | Self::UnreadableOrigin { .. }
             | Self::OpenToAll { carried: false, .. }
+            | Self::AnyBesideNames
             | Self::InexactPath { .. }
             | Self::InexactHost { .. }
             | Self::SameScope { .. }
@@ -186,6 +193,7 @@ impl Remark {
             | Self::Warned(_)
             | Self::NoOrigin { .. }
             | Self::OpenToAll { carried: true, .. }
+            | Self::UpperCased { .. }
             | Self::NoOrigins
             | Self::ForwardedPreflights { written: true }
             | Self::ExactPath { .. }
@@ -242,6 +250,18 @@ impl Remark {
                     Quoted(text)
                 ),
                 "list the origins that are meant, or write \"*\" if everybody is",
+            ),
+            Self::AnyBesideNames => (
+                "not carried over: beside other names, \"*\" was sent as it stands, and with credentials browsers take it for a name".to_owned(),
+                "write \"*\" alone, if everything is meant",
+            ),
+            Self::UpperCased { name } => (
+                format!(
+                    "carried over: browsers ask for {}, which {} did not allow; it is allowed now",
+                    name.to_ascii_uppercase(),
+                    Quoted(name),
+                ),
+                "remove it, if no page needs it",
             ),
             Self::NoOrigins => (
                 "no origin is listed, so the policy grants nobody; upstream's own CORS headers are removed now".to_owned(),
