@@ -3,6 +3,7 @@
 mod account;
 mod compare;
 mod cors;
+mod differences;
 mod envoy;
 mod envoy_gateway;
 mod gateway_api;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use account::{Account, resources};
+use differences::{Difference, ENVOY};
 use merge::Configuration;
 use scope::Stated;
 
@@ -54,6 +56,8 @@ struct Imported {
     documents: Vec<Document>,
     account: Account,
     configuration: Configuration,
+    /// What is different whatever the policy says.
+    differences: &'static [Difference],
 }
 
 /// Imports policies and prints what they come to.
@@ -99,9 +103,10 @@ impl Imported {
             stated.extend(envoy::read(resource, &mut account).unwrap_or_default());
         }
         stated.extend(gateway_api::read(&resources, &mut account));
+        let differences: &[_] = if stated.is_empty() { &[] } else { &ENVOY };
         stated.extend(ingress_nginx::read(&resources, &mut account));
         let configuration = Configuration::of(&stated, &mut account);
-        Self { documents, account, configuration }
+        Self { documents, account, configuration, differences }
     }
 
     fn findings(&self) -> impl Iterator<Item = Finding> {
@@ -125,6 +130,7 @@ impl Imported {
         let carried = count(self.account.carried().count(), "value", "values");
         let found = report::tally(findings.iter()).unwrap_or_else(|| "nothing found".to_owned());
         writeln!(stderr, "{carried} carried over: {found}")?;
+        differences::write_text(self.differences, &mut stderr)?;
         stderr.flush()
     }
 
@@ -144,6 +150,8 @@ impl Imported {
             found.extend(placed.placed().map(|placed| placed.json(name)));
         }
         write_list(found.into_iter(), to)?;
+        write!(to, ",\n\"differences\": ")?;
+        write_list(self.differences.iter().map(Difference::json), to)?;
         writeln!(to, "}}")
     }
 }

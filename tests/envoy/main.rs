@@ -15,6 +15,7 @@ mod counters;
 mod counts;
 mod gateway;
 mod hostile;
+mod import;
 mod keep_alive;
 mod launcher;
 mod live;
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
     trials.extend(reports::trials());
     trials.extend([rollout::trial(), config_dump::trial()]);
     trials.extend(capabilities::trials());
-    trials.extend([probe::trial(), render::trial()]);
+    trials.extend([probe::trial(), render::trial(), import::trial()]);
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

@@ -1,0 +1,80 @@
+//! What is different from Envoy's own CORS filter whatever the policy says. Every
+//! policy that Istio, Envoy Gateway and others write for that filter is imported
+//! with these differences, and each is seen in a real Envoy
+//! (`tests/envoy/import.rs`).
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+/// How the same policy is answered.
+pub struct Difference {
+    /// Its name, for programs.
+    id: &'static str,
+    /// What is different, and why.
+    sentence: &'static str,
+}
+
+/// From Envoy's own filter.
+pub const ENVOY: [Difference; 10] = [
+    Difference {
+        id: "preflight-answers",
+        sentence: "Preflights are answered with 204 instead of 200, and without Access-Control-Expose-Headers, which means nothing there.",
+    },
+    Difference {
+        id: "refused-preflights",
+        sentence: "Preflights from other origins are answered with 403 and without any CORS header, so that strangers learn nothing of the policy.",
+    },
+    Difference {
+        id: "checked-preflights",
+        sentence: "Preflights that ask for a method or a header that is not allowed get no Access-Control-Max-Age; the lists tell the browser why, as before.",
+    },
+    Difference {
+        id: "any-origin",
+        sentence: "Where every origin is allowed, Access-Control-Allow-Origin is * instead of the origin that asked, and stands on every response, so that caches need not tell origins apart.",
+    },
+    Difference {
+        id: "any-name",
+        sentence: "* in allowMethods and allowHeaders is sent as it stands where no credentials are allowed, instead of the names that were asked for or stand beside it; authorization, which * does not cover, has to be listed. Names that no page can send are never allowed.",
+    },
+    Difference {
+        id: "upstream-headers",
+        sentence: "Upstream's own Access-Control-Allow-Origin, -Allow-Credentials and -Expose-Headers are removed or replaced, so that the policy alone decides; upstreamHeaders: keep leaves them.",
+    },
+    Difference {
+        id: "vary",
+        sentence: "Vary names Origin, so that caches keep responses for different origins apart.",
+    },
+    Difference {
+        id: "replies-without-route",
+        sentence: "Redirects, direct responses and 404s of Envoy itself are covered by the policy too.",
+    },
+    Difference {
+        id: "host-form",
+        sentence: "A port, or a dot at the end, of the host that a request names is ignored.",
+    },
+    Difference {
+        id: "ambiguous-paths",
+        sentence: "A path that servers may read differently, as /api/../x, is treated as if no origin were allowed, where policies are for paths.",
+    },
+];
+
+impl Difference {
+    /// The difference as an object.
+    pub fn json(&self) -> Value {
+        json!({ "id": self.id, "message": self.sentence })
+    }
+}
+
+/// Writes one a line, if there are any.
+///
+/// # Errors
+///
+/// What the writer says.
+pub fn write_text(differences: &[Difference], to: &mut impl Write) -> io::Result<()> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    writeln!(to, "What else changes, whatever the policy:")?;
+    differences.iter().try_for_each(|it| writeln!(to, "- {}", it.sentence))
+}

@@ -1,0 +1,341 @@
+//! What `envoy-cors import` makes of a policy, beside Envoy's own CORS filter with the policy as it
+//! was: the same requests get the same answers, but for what `import` says itself.
+//!
+//! Each folder of `tests/import` that holds what a control plane makes of its source is a case.
+
+mod compare;
+mod requests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use envoy_cors::config::snake_case;
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Map, Value, json};
+
+use crate::bootstrap::{filter, listener, manager, of_listeners, string_value};
+use crate::client::{self, Http2, Protocol, Result};
+use crate::process::Envoy;
+use crate::table::{self, Reply, Request};
+use crate::upstream;
+use compare::{Exchange, Finding, Got, Known, NOBODY};
+use requests::{Asked, Site, Texts, UPSTREAMS, Upstream};
+
+const TYPES: &str = "type.googleapis.com/envoy.extensions";
+
+/// The kinds of sources whose policies Envoy's own filter is in charge of.
+const KINDS: [&str; 4] = ["istio", "envoy", "gateway-api", "envoy-gateway"];
+
+/// Requests that are on their way at once.
+const BATCH: usize = 64;
+
+/// A source, what it is in Envoy, and what `import` makes of it.
+struct Case {
+    name: String,
+    /// A route configuration.
+    native: Value,
+    policy: Value,
+    findings: Vec<Finding>,
+    /// The ids of what differs whatever the policy.
+    differences: Vec<String>,
+    texts: Texts,
+}
+
+pub fn trial() -> Trial {
+    Trial::test("imported policies, beside Envoy's own filter", || {
+        let cases: Vec<Case> =
+            KINDS.iter().flat_map(|kind| folders(kind)).map(Case::of).collect::<Result<_>>()?;
+        assert!(!cases.is_empty());
+        let mut replies = Replies::default();
+        for origin in cases.iter().flat_map(|case| case.texts.origins()) {
+            UPSTREAMS.iter().for_each(|upstream| replies.add(&origin, *upstream));
+        }
+        let listeners: Vec<Value> = cases.iter().flat_map(Case::listeners).collect();
+        let port = upstream::start(replies.all.clone())?;
+        let envoy = Envoy::start(of_listeners(&listeners, port), 1)?;
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let mut unexplained = Vec::new();
+        let mut count = 0;
+        for case in &cases {
+            let mut exchanges = exchanges(case, &envoy, case.texts.requests(), &replies)?;
+            let more = case.more(&exchanges);
+            exchanges.extend(self::exchanges(case, &envoy, more, &replies)?);
+            count += exchanges.len();
+            unexplained.extend(case.unexplained(&exchanges, &mut seen));
+        }
+        let fixed: BTreeSet<&String> = cases.iter().flat_map(|case| &case.differences).collect();
+        let unseen: Vec<_> = fixed.into_iter().filter(|id| !seen.contains_key(*id)).collect();
+        if unexplained.is_empty() && unseen.is_empty() {
+            eprintln!("{count} requests");
+            return Ok(());
+        }
+        let shown: Vec<_> = unexplained.iter().take(10).cloned().collect();
+        Err(Failed::from(format!(
+            "{count} requests, {} differences without one reason, listed but not seen: {unseen:?}\n\n{}\n\nseen: {seen:#?}",
+            unexplained.len(),
+            shown.join("\n\n")
+        )))
+    })
+}
+
+fn folders(kind: &str) -> Vec<PathBuf> {
+    let folder = table::tests().join("import").join(kind);
+    let entries = folder.read_dir().into_iter().flatten();
+    let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders
+}
+
+impl Case {
+    fn of(folder: PathBuf) -> Result<Self> {
+        let files = |folder: &Path| -> Result<Vec<PathBuf>> {
+            let entries = folder.read_dir()?.map(|entry| Ok(entry?.path()));
+            let mut files = entries.collect::<Result<Vec<_>>>()?;
+            files.retain(|it| it.file_name().unwrap().to_string_lossy().starts_with("source"));
+            files.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
+            Ok(files)
+        };
+        let files = files(&folder)?;
+        let output = Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
+            .args(["import", "--format=json"])
+            .args(&files)
+            .output()?;
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|e| format!("{}: {e}: {}", folder.display(), output.stderr.escape_ascii()))?;
+        let read = |file: &PathBuf| Ok((file.display().to_string(), fs::read_to_string(file)?));
+        let sources = files.iter().map(read).collect::<Result<BTreeMap<_, _>>>()?;
+        let native = folder.join("native.yaml");
+        let native: Value = table::read(if native.exists() { &native } else { &files[0] });
+        let native = route_config(&native).ok_or("no virtual hosts")?;
+        let ids = report["differences"].as_array().ok_or("no differences")?;
+        Ok(Self {
+            name: folder.strip_prefix(table::tests().join("import"))?.display().to_string(),
+            texts: Texts::of(&native),
+            native,
+            policy: report["policy"].clone(),
+            findings: compare::findings(&report, &sources),
+            differences: ids.iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect(),
+        })
+    }
+
+    fn listener_name(&self, which: &str) -> String {
+        format!("{} {which}", self.name)
+    }
+
+    /// One with Envoy's own filter, one with ours and the routes alone.
+    fn listeners(&self) -> [Value; 2] {
+        let mut native = listener(&self.listener_name("native"), None);
+        let cors = json!({
+            "name": "envoy.filters.http.cors",
+            "typed_config": { "@type": format!("{TYPES}.filters.http.cors.v3.Cors") },
+        });
+        let of_native = manager(&mut native);
+        of_native["http_filters"].as_array_mut().unwrap().insert(0, cors);
+        of_native["route_config"] = with_one_cluster(self.native.clone(), true);
+        let ours = filter(&string_value(&self.policy.to_string()), None);
+        let mut ours = listener(&self.listener_name("imported"), Some(&ours));
+        manager(&mut ours)["route_config"] = with_one_cluster(self.native.clone(), false);
+        [native, ours]
+    }
+
+    /// What else to ask: where an origin is allowed at a route, all that it can ask for.
+    fn more(&self, exchanges: &[Exchange]) -> Vec<(Asked, Upstream)> {
+        let routes = self.texts.sites.iter().flat_map(Site::routes);
+        let more = routes.flat_map(|target| {
+            let allowed = exchanges.iter().find(|it| {
+                it.asked.target == target && it.native.grants() && !it.asked.origin.is_empty()
+            });
+            allowed.map(|it| self.texts.more(&target, &it.asked.origin)).unwrap_or_default()
+        });
+        more.collect()
+    }
+
+    /// The differences that nothing says, each with its request; the others are counted in `seen`.
+    fn unexplained(
+        &self,
+        exchanges: &[Exchange],
+        seen: &mut BTreeMap<String, usize>,
+    ) -> Vec<String> {
+        let known = Known::of(&self.texts, &self.findings, exchanges);
+        // One of each: an error tends to show in many requests.
+        let mut unexplained = BTreeMap::new();
+        for exchange in exchanges {
+            for difference in exchange.differences() {
+                let reasons: Vec<&str> = known.reasons(exchange, &difference).into_iter().collect();
+                match reasons[..] {
+                    [reason] if self.says(reason) => {
+                        *seen.entry(reason.to_owned()).or_default() += 1
+                    }
+                    _ => {
+                        let what = format!("{}: {difference:?}: {reasons:?}", self.name);
+                        unexplained.entry(what).or_insert_with(|| exchange.to_string());
+                    }
+                }
+            }
+        }
+        unexplained.into_iter().map(|(what, exchange)| format!("{what}\n{exchange}")).collect()
+    }
+
+    /// Whether `import` says so, of this policy or of all.
+    fn says(&self, reason: &str) -> bool {
+        self.differences.iter().any(|id| id == reason)
+            || self.findings.iter().any(|it| it.rule == reason)
+    }
+}
+
+/// The route configuration in a file; a list is its virtual hosts.
+fn route_config(value: &Value) -> Option<Value> {
+    match value {
+        Value::Array(list) if list.iter().all(|it| it["domains"].is_array()) => {
+            Some(json!({ "virtual_hosts": list, "ignore_port_in_host_matching": true }))
+        }
+        Value::Object(fields) if fields.keys().any(|key| snake_case(key) == "virtual_hosts") => {
+            Some(value.clone())
+        }
+        Value::Object(fields) => fields.values().find_map(route_config),
+        Value::Array(list) => list.iter().find_map(route_config),
+        _ => None,
+    }
+}
+
+/// The routes to the one upstream there is, with or without what they say about CORS.
+fn with_one_cluster(mut value: Value, with_cors: bool) -> Value {
+    to_one_cluster(&mut value, with_cors);
+    value
+}
+
+/// Whether a route or a virtual host has a policy without origins.
+fn lets_nobody_in(fields: &Map<String, Value>) -> bool {
+    let field =
+        |name: &str| fields.iter().find(|(key, _)| snake_case(key) == name).map(|(_, it)| it);
+    let typed = field("typed_per_filter_config").and_then(|it| it.get("envoy.filters.http.cors"));
+    typed.or(field("cors")).is_some_and(|policy| Texts::of(policy).matchers.is_empty())
+}
+
+fn to_one_cluster(value: &mut Value, with_cors: bool) {
+    match value {
+        Value::Object(fields) => {
+            if with_cors && lets_nobody_in(fields) {
+                let marked = json!([{ "header": { "key": NOBODY, "value": "1" } }]);
+                fields.insert("response_headers_to_add".to_owned(), marked);
+            }
+            fields.retain(|key, _| {
+                with_cors || !["cors", "envoy.filters.http.cors"].contains(&&**key)
+            });
+            for (key, value) in fields {
+                if key == "route" {
+                    value.as_object_mut().unwrap().retain(|key, _| {
+                        !["cluster", "weighted", "request_mirror"]
+                            .iter()
+                            .any(|it| key.starts_with(it))
+                    });
+                    value["cluster"] = "upstream".into();
+                }
+                to_one_cluster(value, with_cors);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|it| to_one_cluster(it, with_cors)),
+        _ => {}
+    }
+}
+
+/// What upstream answers, by the name that a request has for it.
+#[derive(Default)]
+struct Replies {
+    all: HashMap<String, Reply>,
+    names: HashMap<(Upstream, Vec<String>), String>,
+}
+
+impl Replies {
+    fn add(&mut self, lines: &[String], upstream: Upstream) {
+        let next = self.names.len().to_string();
+        let key = (upstream, lines.to_vec());
+        if self.names.contains_key(&key) {
+            return;
+        }
+        let origin = lines.first().filter(|it| !it.is_empty());
+        let origin = origin.map_or("https://listed.example.org", |it| it);
+        let lines: &[(&str, &str)] = match upstream {
+            Upstream::Nothing => &[],
+            Upstream::Any => &[
+                ("access-control-allow-origin", "*"),
+                ("access-control-expose-headers", "x-upstream, x-request-id"),
+                ("vary", "accept-encoding"),
+            ],
+            Upstream::Echo | Upstream::Error => &[
+                ("access-control-allow-origin", origin),
+                ("access-control-allow-credentials", "true"),
+                ("access-control-allow-methods", "PUT, GET"),
+                ("access-control-allow-headers", "x-upstream"),
+                ("access-control-max-age", "5"),
+                ("vary", "origin"),
+            ],
+        };
+        let status = if upstream == Upstream::Error { 500 } else { 200 };
+        let line = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        let headers = lines.iter().map(line).collect();
+        self.all.insert(next.clone(), Reply { status, headers });
+        self.names.insert(key, next);
+    }
+
+    fn name(&self, asked: &Asked, upstream: Upstream) -> &str {
+        &self.names[&(upstream, asked.origin.clone())]
+    }
+}
+
+/// Asks both.
+fn exchanges(
+    case: &Case,
+    envoy: &Envoy,
+    all: Vec<(Asked, Upstream)>,
+    replies: &Replies,
+) -> Result<Vec<Exchange>> {
+    let connect = |which: &str| {
+        let port = envoy.port(&case.listener_name(which));
+        client::run(async move { Ok(Arc::new(Http2::to(port).await?)) })
+    };
+    let both = [connect("native")?, connect("imported")?];
+    let mut exchanges = Vec::new();
+    for batch in all.chunks(BATCH) {
+        let sent: Vec<_> = batch
+            .iter()
+            .map(|(asked, upstream)| {
+                let name = replies.name(asked, *upstream).to_owned();
+                both.clone().map(|connection| {
+                    let request = client::request(&row(asked), &name, Protocol::Http2);
+                    client::spawn(async move { connection.send(request?).await })
+                })
+            })
+            .collect();
+        for ((asked, upstream), [native, ours]) in batch.iter().zip(sent) {
+            let (native, ours) = client::run(async { Ok((native.await??, ours.await??)) })
+                .map_err(|e| format!("{asked:?}: {e}"))?;
+            exchanges.push(Exchange {
+                asked: asked.clone(),
+                upstream: replies.all[replies.name(asked, *upstream)].headers.clone(),
+                native: Got::new(&native),
+                ours: Got::new(&ours),
+            });
+        }
+    }
+    Ok(exchanges)
+}
+
+fn row(asked: &Asked) -> Request {
+    let line = |name: &str, value: &String| (name.to_owned(), value.as_bytes().to_vec());
+    let mut headers: Vec<_> = asked.origin.iter().map(|it| line("origin", it)).collect();
+    headers.extend(asked.acrm.iter().map(|it| line("access-control-request-method", it)));
+    headers.extend(asked.acrh.iter().map(|it| line("access-control-request-headers", it)));
+    headers.extend(asked.target.headers.iter().map(|(name, value)| line(name, value)));
+    Request {
+        method: asked.method.into(),
+        scheme: "http".into(),
+        authority: asked.target.host.clone().into(),
+        path: asked.target.path.clone().into(),
+        body: Vec::new(),
+        headers,
+    }
+}
