@@ -169,7 +169,8 @@ impl Cors {
         if said.iter().any(|said| said.problem == Problem::MaxAgeTooLarge) {
             self.max_age = Some(86_400.into());
             account.carry(field);
-            account.remark(field, &Remark::LongMaxAge);
+            let age = age.as_str().map_or_else(|| age.to_string(), str::to_owned);
+            account.remark(field, &Remark::LongMaxAge { age });
         } else if self.accepts("maxAge", &age, field, account) {
             self.max_age = Some(age);
         }

@@ -365,19 +365,20 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
 
 /// `HTTPPathMatch`
 fn http_path<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
-    let value = field.get("value");
+    let (kind, value) = (field.get("type"), field.get("value"));
     let text = value.as_ref().and_then(Field::text).unwrap_or("/");
-    field.get("type").inspect(|field| account.carry(field));
     let value = value.as_ref().unwrap_or(field);
-    match field.text_at(&["type"]) {
-        None | Some("PathPrefix") => Path::read(value, text, Compared::Segments, account),
-        Some("Exact") => Path::read(value, text, Compared::Whole, account),
+    let compared = match kind.as_ref().and_then(Field::text) {
+        None | Some("PathPrefix") => Compared::Segments,
+        Some("Exact") => Compared::Whole,
         Some(_) => {
             let what = "regular expression";
-            account.remark(value, &Remark::InexactPath { what, text: text.to_owned() });
-            None
+            account.remark(field, &Remark::InexactPath { what, text: text.to_owned() });
+            return None;
         }
-    }
+    };
+    kind.inspect(|kind| account.carry(kind));
+    Path::read(value, text, compared, account)
 }
 
 /// `GRPCMethodMatch`: the path is `/service/method`.

@@ -250,8 +250,7 @@ impl<'d> Annotations<'_, 'd> {
 fn add_origin(cors: &mut Cors, field: &Field<'_>, text: &str, account: &mut Account) {
     let lower = text.to_ascii_lowercase();
     let Some((before, after)) = lower.split_once('*').filter(|_| text != "*") else {
-        let matcher = if text == "*" { Matcher::Glob(text) } else { Matcher::Exact(&lower) };
-        let matcher = OriginMatcher::new(matcher);
+        let matcher = OriginMatcher::new(Matcher::Exact(&lower));
         return cors.add_origin(field, &matcher, ("origin", text), account);
     };
     let (before, after) = (before.replace('.', "\\."), after.replace('.', "\\."));
@@ -420,31 +419,30 @@ fn aliases(ingress: &Field<'_>, account: &mut Account) -> Vec<String> {
 }
 
 fn path<'d>(field: &Field<'d>, expression: bool, account: &mut Account) -> Option<Path<'d>> {
-    let value = field.get("path");
-    let text = value.as_ref().and_then(Field::text).filter(|text| !text.is_empty()).unwrap_or("/");
-    let value = value.as_ref().unwrap_or(field);
+    let kind = field.get("pathType");
+    let Some(value) = field.get("path").filter(|path| path.text() != Some("")) else {
+        return Some(Path::every(field));
+    };
+    let text = value.text()?;
+    let inexact = |what, account: &mut Account| {
+        account.remark(&value, &Remark::InexactPath { what, text: text.to_owned() });
+        None
+    };
     if expression {
-        field.get("pathType").inspect(|field| account.leave(field));
-        let Some((compared, prefix)) = prefix(text) else {
-            let what = "regular expression";
-            account.remark(value, &Remark::InexactPath { what, text: text.to_owned() });
-            return None;
+        return match prefix(text) {
+            Some((compared, prefix)) => Path::read(&value, &prefix, compared, account),
+            None => inexact("regular expression", account),
         };
-        return Path::read(value, &prefix, compared, account);
     }
-    field.get("pathType").inspect(|field| account.carry(field));
-    match field.text_at(&["pathType"]) {
-        Some("Exact") => Path::read(value, text, Compared::Whole, account),
-        None | Some("Prefix" | "ImplementationSpecific") => {
-            // With a slash at its end, the path without it is another one.
-            let compared = if text.ends_with('/') { Compared::Text } else { Compared::Segments };
-            Path::read(value, text, compared, account)
-        }
-        Some(_) => {
-            account.remark(value, &Remark::InexactPath { what: "path", text: text.to_owned() });
-            None
-        }
-    }
+    let compared = match kind.as_ref().and_then(Field::text) {
+        Some("Exact") => Compared::Whole,
+        // With a slash at its end, the path without it is another one.
+        None | Some("Prefix" | "ImplementationSpecific") if text.ends_with('/') => Compared::Text,
+        None | Some("Prefix" | "ImplementationSpecific") => Compared::Segments,
+        Some(_) => return inexact("path", account),
+    };
+    kind.inspect(|kind| account.carry(kind));
+    Path::read(&value, text, compared, account)
 }
 
 /// The prefix that an expression comes to which nginx compares with the beginning

@@ -44,7 +44,7 @@ pub enum Remark {
     /// or because it does not say otherwise.
     ForwardedPreflights { written: bool },
     /// More than a day.
-    LongMaxAge,
+    LongMaxAge { age: String },
     /// A path compared byte by byte.
     TextPrefix { prefix: String },
     /// A single path.
@@ -136,7 +136,7 @@ impl Remark {
             Self::UpperCased { .. } => "method-upper-cased",
             Self::NoOrigins => "no-origins",
             Self::ForwardedPreflights { .. } => "forwarded-preflights",
-            Self::LongMaxAge => "long-max-age",
+            Self::LongMaxAge { .. } => "long-max-age",
             Self::TextPrefix { .. } => "text-prefix",
             Self::ExactPath { .. } => "exact-path",
             Self::InexactPath { .. } => "inexact-path",
@@ -209,7 +209,7 @@ impl Remark {
             | Self::Port { .. } => Severity::Warning,
             Self::Idle(_)
             | Self::ForwardedPreflights { written: false }
-            | Self::LongMaxAge
+            | Self::LongMaxAge { .. }
             | Self::TextPrefix { .. }
             | Self::Placement { .. }
             | Self::Unreachable { .. }
@@ -274,8 +274,8 @@ impl Remark {
                 ),
                 "add unmatchedPreflights: forward and upstreamHeaders: keep, if upstream answers them on purpose",
             ),
-            Self::LongMaxAge => (
-                "more than a day, which no browser honours; 86400 is written".to_owned(),
+            Self::LongMaxAge { age } => (
+                format!("{age} is more than a day, which no browser honours; 86400 is written"),
                 "",
             ),
             Self::TextPrefix { prefix } => return text_prefix(prefix),
