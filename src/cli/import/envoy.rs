@@ -116,8 +116,9 @@ fn is_bare_policy(field: &Field<'_>) -> bool {
 }
 
 fn is_cors_filter(filter: &Field<'_>) -> bool {
-    let url = filter.text_at(&["typedConfig", "@type"]).or_else(|| filter.text_at(&["name"]));
-    url.is_some_and(|url| url.ends_with(".Cors") || url.ends_with(".cors"))
+    let url = filter.text_at(&["typedConfig", "@type"]);
+    url.is_some_and(|url| url.ends_with(".Cors"))
+        || filter.text_at(&["name"]).is_some_and(|name| name.ends_with("cors"))
 }
 
 fn concerns_cors(field: &Field<'_>) -> bool {
@@ -143,6 +144,7 @@ fn alone<'d>(policy: &Field<'d>, account: &mut Account) -> Stated<'d> {
         list: None,
         cors,
         aside: Account::default(),
+        inherited: Vec::new(),
     }
 }
 
@@ -267,8 +269,11 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
         let domains = account.list(self.field, "domains");
         let Some(hosts) = hosts(&domains, |domain| domain == "*", account) else {
             let why = "none of its domains is carried over";
-            for part in ["typedPerFilterConfig", "cors", "routes"] {
-                self.field.get(part).inspect(|part| account.remark(part, &Remark::Ignored { why }));
+            let parts = ["typedPerFilterConfig", "cors", "routes"];
+            for part in parts.iter().filter_map(|part| self.field.get(part)) {
+                if concerns_cors(self.field) {
+                    account.remark(&part, &Remark::Ignored { why });
+                }
             }
             return Vec::new();
         };
@@ -280,20 +285,29 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
         let stated = if routes.iter().any(Route::has_own) || !routes.iter().all(Route::is_asked) {
             let mut stated = Vec::new();
             for (index, route) in routes.iter().enumerate() {
-                let Some(matched) = route.field.get("match") else { continue };
+                let has_cors =
+                    route.is_asked() && (route.has_own() || self.policies().next().is_some());
+                let matched = route.field.get("match");
                 let mut aside = Account::default();
-                let path = path(&matched, &mut aside);
+                let path = matched.as_ref().and_then(|matched| path(matched, has_cors, &mut aside));
                 let cors = path.is_some().then(|| self.of_route(route, account)).flatten();
                 if cors.is_some() || path.is_none() {
                     account.add(&std::mem::take(&mut aside));
                 }
                 self.finish(route, path.is_some(), account);
-                let Some(path) = path else { continue };
+                let (Some(matched), Some(path)) = (matched, path) else { continue };
                 let own = route.field.text_at(&["name"]).filter(|name| !name.is_empty());
                 let own = own.map_or_else(|| (index + 1).to_string(), str::to_owned);
                 let field = if cors.is_some() { route.field.clone() } else { matched };
                 let (name, paths, hosts) = (format!("{name}-{own}"), vec![path], hosts.clone());
-                stated.push(Stated { name, field, hosts, paths, list, cors, aside });
+                let inherited = self.policies().cloned().chain(self.field.get("domains"));
+                let inherited = inherited.collect();
+                stated.push(Stated { name, field, hosts, paths, list, cors, aside, inherited });
+            }
+            if concerns_cors(self.field) && stated.iter().all(|stated| stated.cors.is_none()) {
+                let why = "no policy for them is carried over";
+                let domains = self.field.get("domains");
+                domains.inspect(|field| account.withdraw(field, &Remark::Ignored { why }));
             }
             stated
         } else {
@@ -303,7 +317,9 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
                 None => self.field.get("domains").unwrap_or_else(|| self.field.clone()),
             };
             let (name, paths) = (name.to_owned(), vec![Path::every(&field)]);
-            vec![Stated { name, field, hosts, paths, list, cors, aside: Account::default() }]
+            let inherited = self.policies().cloned().collect();
+            let aside = Account::default();
+            vec![Stated { name, field, hosts, paths, list, cors, aside, inherited }]
         };
 
         if let Some(Level::Policy(policy)) = &self.own {
@@ -358,6 +374,15 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
             let is_typed = self.is_typed(route.own.as_slice());
             finish(old, if is_typed { BESIDE_TYPED } else { why }, account);
         }
+    }
+
+    /// What routes can have a policy from.
+    fn policies(&self) -> impl Iterator<Item = &Field<'d>> {
+        let typed = self.levels(&[]).filter_map(|level| match level {
+            Level::Policy(policy) => Some(policy),
+            Level::Disabled | Level::Enabled => None,
+        });
+        typed.chain(&self.old)
     }
 
     fn is_typed(&self, own: &[Level<'d>]) -> bool {
@@ -681,9 +706,13 @@ fn is_read(name: &str, field: &Field<'_>) -> bool {
     }
 }
 
-/// The paths of a route.
-fn path<'d>(matched: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
+/// The path of a route, which has CORS or not.
+fn path<'d>(matched: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
     let (mut path, mut conditional) = (None, false);
+    let inexact = |what, text: Option<&str>| {
+        let text = text.unwrap_or_default().to_owned();
+        if has_cors { Remark::InexactPath { what, text } } else { Remark::LostPath { what, text } }
+    };
     for (key, field) in matched.entries() {
         let text = field.text();
         match (key, text) {
@@ -693,14 +722,13 @@ fn path<'d>(matched: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
                 path = Path::read(&field, text, Compared::Segments, account);
             }
             ("safe_regex" | "safeRegex", _) => {
-                let (what, text) = ("regular expression", field.text_at(&["regex"]));
-                let text = text.unwrap_or_default().to_owned();
-                account.remark(&field, &Remark::InexactPath { what, text });
+                let regex = field.text_at(&["regex"]);
+                account.remark(&field, &inexact("regular expression", regex));
             }
             ("path_match_policy" | "pathMatchPolicy", _) => {
-                let text = field.text_at(&["typedConfig", "pathTemplate"]);
-                let text = text.or(field.text_at(&["name"])).unwrap_or_default().to_owned();
-                account.remark(&field, &Remark::InexactPath { what: "template", text });
+                let template = field.text_at(&["typedConfig", "pathTemplate"]);
+                let template = template.or(field.text_at(&["name"]));
+                account.remark(&field, &inexact("template", template));
             }
             // No page can send CONNECT.
             ("connect_matcher" | "connectMatcher", _) => account.leave(&field),

@@ -197,6 +197,7 @@ pub fn attach<'d>(
                 list: None,
                 cors: rule.cors,
                 aside: rule.aside,
+                inherited: Vec::new(),
             };
             if let Some(index) = policy {
                 one.cors = of_policy(index, parent, &mut policies, account);
@@ -311,6 +312,7 @@ fn of_gateways<'d>(
                     list: None,
                     cors: policy.cors.clone(),
                     aside: Account::default(),
+                    inherited: Vec::new(),
                 };
                 let is_new = |host: Option<&str>| !says(stated, host, "");
                 match of_listeners {
@@ -358,6 +360,7 @@ fn inherited<'d>(
                 list: None,
                 cors: rule.cors.clone(),
                 aside: Account::default(),
+                inherited: Vec::new(),
             });
         }
     }

@@ -346,7 +346,8 @@ fn rules<'d>(
             one.aside.add(&aside);
         } else {
             let (name, list, cors) = (name.to_owned(), None, cors.cloned());
-            stated.push(Stated { name, field, hosts, paths, list, cors, aside });
+            let inherited = Vec::new();
+            stated.push(Stated { name, field, hosts, paths, list, cors, aside, inherited });
         }
     };
     if let (true, Some(path)) = (rules.is_empty(), &fallback) {

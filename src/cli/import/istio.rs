@@ -58,7 +58,12 @@ pub fn read<'d>(
         let own = own.or_else(|| several.then(|| (index + 1).to_string()));
         let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
         let (list, hosts) = (Some(list), of_resource.clone());
-        stated.push(Stated { name, field: rule, hosts, paths, list, cors, aside });
+        let inherited = spec.get("hosts").into_iter().collect();
+        stated.push(Stated { name, field: rule, hosts, paths, list, cors, aside, inherited });
+    }
+    if stated.iter().all(|stated| stated.cors.is_none()) {
+        let why = "no policy for them is carried over";
+        spec.get("hosts").inspect(|hosts| account.withdraw(hosts, &Remark::Ignored { why }));
     }
     Some(stated)
 }
@@ -130,13 +135,14 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
     if alternatives.is_empty() {
         return vec![Path::every(rule)];
     }
+    let has_cors = rule.get("corsPolicy").is_some();
     let mut paths = Vec::new();
     for alternative in alternatives {
         let (mut path, mut conditional) = (Some(Path::every(&alternative)), false);
         for (key, field) in alternative.entries() {
             match key {
                 "name" | "statPrefix" => account.leave(&field),
-                "uri" => path = uri(&field, account),
+                "uri" => path = uri(&field, has_cors, account),
                 "ignoreUriCase" if field.flag() == Some(false) => account.carry(&field),
                 "ignoreUriCase" => account.remark(&field, &Remark::PathCase),
                 "gateways" => {
@@ -155,15 +161,22 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
     paths
 }
 
-fn uri<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
+fn uri<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
     let (key, value) = field.entries().next()?;
     let text = value.text()?;
     match key {
         "prefix" => Path::read(&value, text, Compared::Text, account),
         "exact" => Path::read(&value, text, Compared::Whole, account),
         _ => {
-            let what = "regular expression";
-            account.remark(&value, &Remark::InexactPath { what, text: text.to_owned() });
+            let (what, text) = ("regular expression", text.to_owned());
+            account.remark(
+                &value,
+                &if has_cors {
+                    Remark::InexactPath { what, text }
+                } else {
+                    Remark::LostPath { what, text }
+                },
+            );
             None
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::account::Account;
+use super::account::{Account, Field};
 use super::cors::{Cors, names};
 use super::remark::Remark;
 use super::scope::{Path, Stated, covers, host_covers};
@@ -53,7 +53,7 @@ impl Configuration {
     /// Puts all policies into one configuration.
     pub fn of(stated: &[Stated<'_>], account: &mut Account) -> Self {
         let (scopes, lost) = distinct(reached(scopes(stated)));
-        remark(&scopes, lost, account);
+        remark(&scopes, &lost, account);
         let mut configuration = Self::default();
         for stated in stated {
             let mut of_stated: Vec<_> =
@@ -176,8 +176,9 @@ fn scopes<'s, 'd>(stated: &'s [Stated<'d>]) -> Vec<Scope<'s, 'd>> {
     scopes
 }
 
-/// Scopes that are kept, and the others, each with the reason.
-type Kept<'s, 'd> = (Vec<Scope<'s, 'd>>, Vec<(Scope<'s, 'd>, Remark)>);
+/// Scopes that are kept, and the others, each with the reason. There is none where
+/// another says the same.
+type Kept<'s, 'd> = (Vec<Scope<'s, 'd>>, Vec<(Scope<'s, 'd>, Option<Remark>)>);
 
 /// Those that some request reaches: none of an earlier rule of the same list takes
 /// them all.
@@ -193,48 +194,69 @@ fn reached<'s, 'd>(scopes: Vec<Scope<'s, 'd>>) -> Kept<'s, 'd> {
         });
         match earlier.map(|earlier| earlier.stated.field.path.clone()) {
             None => reached.push(scope),
-            Some(earlier) => lost.push((scope, Remark::Unreachable { earlier })),
+            Some(earlier) => lost.push((scope, Some(Remark::Unreachable { earlier }))),
         }
     }
     (reached, lost)
 }
 
-/// Those for which nothing was said before.
+/// Those of which no two are for the same host and path prefix.
 fn distinct<'s, 'd>((scopes, mut lost): Kept<'s, 'd>) -> Kept<'s, 'd> {
     let mut distinct: Vec<Scope<'s, 'd>> = Vec::new();
-    for scope in scopes {
+    for mut scope in scopes {
         let same = distinct
             .iter_mut()
             .find(|known| known.host == scope.host && known.path.prefix() == scope.path.prefix());
-        match same {
-            None => distinct.push(scope),
-            Some(known) if known.stated.cors == scope.stated.cors => {}
-            // Conditions decided which of them was meant.
-            Some(known) if known.stated.cors.is_none() => *known = scope,
-            Some(_) if scope.stated.cors.is_none() => {}
-            Some(known) => {
-                let remark = Remark::SameScope {
-                    host: scope.host.unwrap_or("every host ").to_owned(),
-                    prefix: scope.path.text.clone(),
-                    other: known.stated.field.path.clone(),
-                };
-                lost.push((scope, remark));
-            }
+        let Some(known) = same else {
+            distinct.push(scope);
+            continue;
+        };
+        // What is for a part only gives way.
+        if known.path.is_part_of(scope.path) {
+            std::mem::swap(known, &mut scope);
         }
+        let other = known.stated.field.path.clone();
+        let remark = match &scope.stated.cors {
+            cors if *cors == known.stated.cors => None,
+            None => Some(Remark::Absorbed { other }),
+            Some(_) => {
+                let host = scope.host.unwrap_or("every host").to_owned();
+                Some(Remark::SameScope { host, prefix: scope.path.text.clone(), other })
+            }
+        };
+        lost.push((scope, remark));
     }
     (distinct, lost)
 }
 
 /// Says what is lost: of a policy for which no request is left, all; else the path.
-fn remark(kept: &[Scope<'_, '_>], lost: Vec<(Scope<'_, '_>, Remark)>, account: &mut Account) {
-    for (scope, remark) in lost.into_iter().filter(|(scope, _)| scope.stated.cors.is_some()) {
+fn remark(kept: &[Scope<'_, '_>], lost: &[(Scope<'_, '_>, Option<Remark>)], account: &mut Account) {
+    let said_elsewhere = lost.iter().filter(|(_, remark)| remark.is_none()).map(|(scope, _)| scope);
+    let kept: Vec<&Scope<'_, '_>> = kept.iter().chain(said_elsewhere).collect();
+    for (scope, remark) in lost {
+        let Some(remark) = remark else { continue };
         let of_policy = || kept.iter().filter(|kept| std::ptr::eq(kept.stated, scope.stated));
-        if of_policy().any(|kept| std::ptr::eq(kept.path, scope.path)) {
-            account.note(&scope.path.field, &remark);
-        } else if of_policy().next().is_some() {
-            account.withdraw(&scope.path.field, &remark);
+        let field = match of_policy().next() {
+            Some(_) => &scope.path.field,
+            None => &scope.stated.field,
+        };
+        if scope.stated.cors.is_none() && matches!(remark, Remark::Unreachable { .. }) {
+            account.forget(field);
+        } else if of_policy().any(|kept| std::ptr::eq(kept.path, scope.path)) {
+            account.note(field, remark);
         } else {
-            account.withdraw(&scope.stated.field, &remark);
+            account.withdraw(field, remark);
+        }
+        // With it, what it alone takes from elsewhere.
+        let others = || kept.iter().filter(|kept| kept.stated.cors.is_some());
+        let is_alone = |field: &&Field<'_>| {
+            let mut inherited = others().flat_map(|kept| &kept.stated.inherited);
+            !inherited.any(|other| std::ptr::eq(other.node, field.node))
+        };
+        if of_policy().next().is_none() && scope.stated.cors.is_some() {
+            let alone = scope.stated.inherited.iter().filter(is_alone);
+            let why = "what it is for is not carried over";
+            alone.for_each(|field| account.withdraw(field, &Remark::Ignored { why }));
         }
     }
 }

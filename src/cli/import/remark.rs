@@ -51,6 +51,8 @@ pub enum Remark {
     ExactPath { path: String },
     /// A path by an expression, or something else that no prefix says.
     InexactPath { what: &'static str, text: String },
+    /// A path of a route without CORS, which no prefix says.
+    LostPath { what: &'static str, text: String },
     /// A host that the filter does not take, with its own words or ours.
     InexactHost { text: String, why: String },
     /// Paths were compared without case.
@@ -63,6 +65,9 @@ pub enum Remark {
     Unreachable { earlier: String },
     /// Two policies for the same requests.
     SameScope { host: String, prefix: String, other: String },
+    /// A route without CORS that is for a part of what another is for, where no
+    /// prefix tells them apart.
+    Absorbed { other: String },
     /// A route without CORS below one that has it.
     LeftAlone { policy: String },
     /// A field that has no say.
@@ -139,13 +144,13 @@ impl Remark {
             Self::LongMaxAge { .. } => "long-max-age",
             Self::TextPrefix { .. } => "text-prefix",
             Self::ExactPath { .. } => "exact-path",
-            Self::InexactPath { .. } => "inexact-path",
+            Self::InexactPath { .. } | Self::LostPath { .. } => "inexact-path",
             Self::InexactHost { .. } => "inexact-host",
             Self::PathCase => "path-case",
             Self::Condition { .. } => "condition",
             Self::Placement { .. } => "placement",
             Self::Unreachable { .. } => "unreachable",
-            Self::SameScope { .. } => "same-scope",
+            Self::SameScope { .. } | Self::Absorbed { .. } => "same-scope",
             Self::LeftAlone { .. } => "left-alone",
             Self::Ignored { .. } => "ignored",
             Self::MissingTarget { .. } => "missing-target",
@@ -197,6 +202,8 @@ impl Remark {
             | Self::NoOrigins
             | Self::ForwardedPreflights { written: true }
             | Self::ExactPath { .. }
+            | Self::LostPath { .. }
+            | Self::Absorbed { .. }
             | Self::PathCase
             | Self::Condition { .. }
             | Self::EveryHost { .. }
@@ -287,6 +294,13 @@ impl Remark {
                 format!("not carried over: no path prefix says what the {what} {} says", Quoted(text)),
                 "write a policy with the path prefixes that are meant",
             ),
+            Self::LostPath { what, text } => (
+                format!(
+                    "no CORS policy was in force here, and no path prefix says what the {what} {} says; where another policy is for these paths, it is in force now",
+                    Quoted(text)
+                ),
+                "write a policy in shadow mode with the path prefixes that are meant, if they are to be left alone",
+            ),
             Self::InexactHost { text, why } => {
                 (format!("not carried over: {}: {why}", Quoted(text)), "")
             }
@@ -306,8 +320,15 @@ impl Remark {
                 (format!("left out: {earlier} comes first and takes these requests"), "")
             }
             Self::SameScope { host, prefix, other } => (
-                format!("not carried over: {other} says something else for {host}{prefix}"),
+                format!(
+                    "not carried over: {other} says something else for {prefix}{}{host}",
+                    if prefix.is_empty() { "" } else { " of " },
+                ),
                 "decide which of the two is meant",
+            ),
+            Self::Absorbed { other } => (
+                format!("no CORS policy was in force here; {other} is for the same host and path prefix, so its policy is in force now"),
+                "check that nothing here is to be left alone",
             ),
             Self::LeftAlone { policy } => (
                 format!(

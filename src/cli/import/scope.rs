@@ -25,6 +25,8 @@ pub struct Stated<'d> {
     pub cors: Option<Cors>,
     /// What there is to say about a route without CORS, if it comes to a policy.
     pub aside: Account,
+    /// What it takes from elsewhere: its hosts, policies around it.
+    pub inherited: Vec<Field<'d>>,
 }
 
 /// A path of a route.
@@ -92,6 +94,13 @@ impl<'d> Path<'d> {
     /// The prefix as the filter takes it; empty: every path.
     pub fn prefix(&self) -> &str {
         self.text.strip_suffix('/').unwrap_or(&self.text)
+    }
+
+    /// Whether this is for some of the requests of another with the same prefix.
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        let (is_whole, of_whole) =
+            (self.compared == Compared::Whole, other.compared == Compared::Whole);
+        (self.conditional || is_whole) && !(other.conditional || of_whole)
     }
 
     /// Whether a rule with this path takes every request of one with another.
