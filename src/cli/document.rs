@@ -312,8 +312,8 @@ impl<'d> Configuration<'d> {
     /// Where a string that should hold JSON does not.
     pub fn json_error(&self) -> Option<Span> {
         let Written::Json { text, span, places, .. } = &self.written else { return None };
-        let at = tree::check_json(text).err()?.at;
-        Some(places.as_ref().map_or(span.clone(), |places| places.place(&(at..at + 1))))
+        let at = tree::check_json(text).err()?.span(text);
+        Some(places.as_ref().map_or(span.clone(), |places| places.place(&at)))
     }
 
     /// Where the field begins whose string holds it, if one does.

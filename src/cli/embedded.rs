@@ -53,7 +53,12 @@ fn literal(text: &str, source: &str, start: usize) -> Option<Pieces> {
         if line.ends_with('\n') && !after.trim_end_matches('\r').is_empty() {
             return None;
         }
-        let next = rest.get(break_at + 1..).unwrap_or_default();
+        let Some(next) = rest.get(break_at + 1..) else {
+            // The text may have a line break more than its source.
+            at = source.len();
+            pieces.push((read, at));
+            continue;
+        };
         let spaces = next.bytes().take(indentation).take_while(|b| *b == b' ').count();
         at += break_at + 1 + spaces;
     }
@@ -119,6 +124,7 @@ mod tests {
         let node = document.get("a").unwrap();
         let text = node.text().unwrap();
         let places = Places::of(text, source, &node.span)?;
+        assert!(source.get(places.place(&(0..text.len()))).is_some(), "{source}");
         let place = |(at, c): (usize, char)| {
             (c, source.get(places.place(&(at..at + c.len_utf8()))).unwrap())
         };
@@ -134,6 +140,8 @@ mod tests {
                 &[('x', "x"), (' ', " "), (' ', " "), ('é', "é"), ('z', "z")],
             ),
             ("a: |-\r\n  x\r\n  y", &[('x', "x"), ('y', "y")]),
+            // Without a line feed at the end the text has one all the same.
+            ("a: |\n  xé", &[('x', "x"), ('é', "é")]),
             ("a: |\n  \"x\"\n", &[('"', "\""), ('x', "x"), ('"', "\"")]),
             ("a: 'x''''y'", &[('x', "x"), ('\'', "''"), ('\'', "''"), ('y', "y")]),
             (

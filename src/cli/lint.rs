@@ -303,9 +303,8 @@ fn size(node: &Node, in_origins: bool) -> usize {
 pub fn syntax(document: &Document, error: SyntaxError) -> report::Finding {
     let format = if document.name.ends_with(".json") { "JSON" } else { "YAML" };
     let templated = document.text.contains("{{");
-    let smell = Smell::Syntax { format, message: error.message, templated };
-    let end = error.at + usize::from(error.at < document.text.len());
-    Finding::plain(error.at..end, &smell).found
+    let span = error.span(&document.text);
+    Finding::plain(span, &Smell::Syntax { format, message: error.message, templated }).found
 }
 
 impl Checked {

@@ -86,9 +86,10 @@ pub fn documents(text: &str) -> Result<Vec<Node>, SyntaxError> {
         },
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
-        let place = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let message = error.without_snippet().to_string();
-        SyntaxError::new(text, place, &message)
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        let (start, line) = line_of(text, line);
+        let within = line.char_indices().nth(index(column)).map_or(line.len(), |(at, _)| at);
+        SyntaxError::new(start + within, &error.without_snippet().to_string())
     })
 }
 
@@ -98,24 +99,42 @@ pub fn documents(text: &str) -> Result<Vec<Node>, SyntaxError> {
 ///
 /// The first place at which it is not.
 pub fn check_json(text: &str) -> Result<(), SyntaxError> {
-    let read: Result<Value<'_>, _> = serde_json::from_str(text);
+    // The filter leaves it out as well.
+    let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let read: Result<Value<'_>, _> = serde_json::from_str(json);
     read.map(drop).map_err(|error| {
-        let place = (error.line() as u64, error.column() as u64);
-        SyntaxError::new(text, place, &error.to_string())
+        let (start, line) = line_of(json, error.line() as u64);
+        // This parser counts bytes, and may stop within a character.
+        let before = |at: &usize| *at <= index(error.column() as u64);
+        let within = line.char_indices().map(|(at, _)| at).take_while(before).last();
+        let at = text.len() - json.len() + start + within.unwrap_or_default();
+        SyntaxError::new(at, &error.to_string())
     })
 }
 
+/// Where a line begins, and what it says.
+fn line_of(text: &str, line: u64) -> (usize, &str) {
+    let start = text.split_inclusive('\n').take(index(line)).map(str::len).sum();
+    (start, text.get(start..).unwrap_or_default().lines().next().unwrap_or_default())
+}
+
+/// The index of what parsers count from 1.
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1)
+}
+
 impl SyntaxError {
-    /// `place` is a line and a column in characters, both from 1.
-    fn new(text: &str, (line, column): (u64, u64), message: &str) -> Self {
-        let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1);
-        let before: usize = text.split_inclusive('\n').take(index(line)).map(str::len).sum();
-        let line = text.get(before..).unwrap_or_default().lines().next().unwrap_or_default();
-        let within = line.char_indices().nth(index(column)).map_or(line.len(), |(at, _)| at);
+    fn new(at: usize, message: &str) -> Self {
         // The parsers end their messages with the place.
         let message = message.split(" at line ").next().unwrap_or_default();
         let message = beyond(message).unwrap_or(message).to_owned();
-        Self { at: before + within, message }
+        Self { at, message }
+    }
+
+    /// The character at which reading stopped.
+    pub fn span(&self, text: &str) -> Span {
+        let rest = text.get(self.at..).unwrap_or_default();
+        self.at..self.at + rest.chars().next().map_or(0, char::len_utf8)
     }
 }
 
@@ -409,8 +428,17 @@ mod tests {
         for (text, at) in [("a: [b\nc: 3: 4", 7), ("é: {", 4), ("a: b: c", 4), ("x: *y", 3)] {
             assert_eq!(documents(text).unwrap_err().at, at, "{text}");
         }
-        for (text, at) in [("{\"a\": [", 6), ("{a}", 1), ("{\"a\": 1,\n \"b\" 2}", 14)] {
-            assert_eq!(check_json(text).unwrap_err().at, at, "{text}");
+        for (text, at, character) in [
+            ("{\"a\": [", 6, "["),
+            ("{a}", 1, "a"),
+            ("{\"a\": 1,\n \"b\" 2}", 14, "2"),
+            ("{\"é\": é}", 7, "é"),
+            ("\u{feff}{a}", 4, "a"),
+            ("[\"é", 2, "é"),
+        ] {
+            let error = check_json(text).unwrap_err();
+            assert_eq!((error.at, text.get(error.span(text))), (at, Some(character)), "{text}");
         }
+        check_json("\u{feff}{}").unwrap();
     }
 }
