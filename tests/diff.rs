@@ -239,6 +239,20 @@ policy default, in every environment: every request
 ",
     },
     Row {
+        case: "a name that a terminal would obey",
+        old: "{allowOrigins: {test: [], \"a\\e[31m\": []}}",
+        new: "{allowOrigins: {test: [], \"a\\e[31m\": [https://a.example]}}",
+        arguments: &[],
+        status: 0,
+        prints: "\
+policy default, in a\\u{1b}[31m: every request
+  + origin https://a.example
+      GET https://any.example/ with Origin: https://a.example
+
+1 granted, nothing taken away
+",
+    },
+    Row {
         case: "one environment",
         old: "{allowOrigins: {test: [], production: [https://a.example]}}",
         new: "{allowOrigins: {test: [https://a.example], production: []}}",

@@ -172,6 +172,11 @@ fn lines_are_shown_with_carets() {
     assert_eq!(printed.lines().last(), Some(end));
     let title = printed.lines().nth(20).unwrap();
     assert!(title.len() < 500 && title.contains("…"), "{title}");
+
+    std::fs::write(folder.path().join("cors.yaml"), "é: \u{9b}31m\u{9b} [\n").unwrap();
+    let (_, printed) = lint(&["cors.yaml".to_owned()], folder.path(), "");
+    let shown: Vec<&str> = printed.lines().skip(3).take(2).collect();
+    assert_eq!(shown, ["1 | é: \u{fffd}31m\u{fffd} [", "  |    ^"]);
 }
 
 const README: &str = include_str!("../README.md");

@@ -165,8 +165,10 @@ impl Placed<'_> {
         let group = if self.shown.len() > LONGEST_SHOWN {
             title.element(Origin::path(name).line(self.line).char_column(self.column))
         } else {
-            let caret = AnnotationKind::Primary.span(self.within.clone());
-            let shown = self.shown.trim_end_matches('\r');
+            let [start, end] = [self.within.start, self.within.end]
+                .map(|at| without_c1(self.shown.get(..at).unwrap_or_default()).len());
+            let caret = AnnotationKind::Primary.span(start..end);
+            let shown = without_c1(self.shown.trim_end_matches('\r'));
             let line = Snippet::source(shown).line_start(self.line).path(name);
             title.element(line.annotation(caret))
         };
@@ -174,6 +176,12 @@ impl Placed<'_> {
         let group = group.elements(remedy.map(|remedy| Level::HELP.message(remedy)));
         Renderer::styled().render(&[group])
     }
+}
+
+/// A text without the control characters beyond ASCII, some of which terminals
+/// obey. The renderer replaces all others.
+fn without_c1(text: &str) -> String {
+    text.replace(|c| ('\u{80}'..='\u{9f}').contains(&c), "\u{fffd}")
 }
 
 /// The line that begins at a byte, without its line feed.

@@ -122,7 +122,8 @@ fn heading(section: &Section, environments: usize) -> String {
         [None, Some(new)] => format!("policy {new}, before none"),
         [None, None] => "no policy".to_owned(),
     };
-    let named: Vec<&str> = section.environments.iter().flatten().map(String::as_str).collect();
+    let named = section.environments.iter().flatten();
+    let named: Vec<String> = named.map(|name| name.escape_debug().to_string()).collect();
     let mut place = match named.len() {
         0 => String::new(),
         n if n > 1 && section.environments.len() == environments => ", in every environment".into(),

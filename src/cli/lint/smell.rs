@@ -253,7 +253,7 @@ impl Smell {
             }
             Self::LatePhase { phase } => {
                 let clause = match phase {
-                    Some(phase) => format!("the phase {phase} comes after Istio's authentication, which refuses preflights"),
+                    Some(phase) => format!("the phase {} comes after Istio's authentication, which refuses preflights", Quoted(phase)),
                     None => "without a phase, the filter comes after Istio's authentication, which refuses preflights".to_owned(),
                 };
                 return (clause, "write \"phase: AUTHN\"".to_owned());

@@ -334,10 +334,30 @@ fn title(name: &str) -> String {
 /// Longest text of others that is shown, in characters.
 const LONGEST: usize = 500;
 
-/// A text without control characters, and not too long.
+/// A text without what a terminal may obey and XML cannot hold, and not too long.
 pub fn clean(text: &str) -> String {
     let end = text.char_indices().nth(LONGEST).map(|(end, _)| end);
     let shown = end.and_then(|end| text.get(..end)).unwrap_or(text);
-    let safe = shown.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    safe.chain(end.map(|_| '…')).collect()
+    let bad = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let good = shown.chars().map(|c| if bad(c) { '\u{fffd}' } else { c });
+    good.chain(end.map(|_| '…')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_others_are_safe_to_show() {
+        let long = "é".repeat(LONGEST);
+        for (text, shown) in [
+            ("a b", "a b"),
+            ("\u{1b}[31m\u{9b}\r\n", "\u{fffd}[31m\u{fffd}\u{fffd}\u{fffd}"),
+            ("/\u{fffe}\u{ffff}", "/\u{fffd}\u{fffd}"),
+            (&long, &long),
+            (&format!("{long}é"), &format!("{long}…")),
+        ] {
+            assert_eq!(clean(text), shown);
+        }
+    }
 }
