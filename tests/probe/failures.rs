@@ -236,6 +236,7 @@ fn arguments_that_are_wrong() {
         (&["https://a.example/", "--method=P UT"], "it is no method"),
         (&["https://a.example/", "--timeout=0"], "write a number above 0"),
         (&["https://a.example/", "--timeout=1e300"], "write a number above 0"),
+        (&["https://a.example/", "--timeout=1e-300"], "write a number above 0"),
         (
             &["https://a.example/", "--resolve=a.example:443"],
             "write it as in api.example.com:443:127.0.0.1",

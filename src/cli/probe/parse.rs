@@ -104,9 +104,10 @@ pub fn header_line(text: &str) -> Result<(String, Vec<u8>), String> {
 
 /// A duration in seconds.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0);
+    let seconds = text.parse().ok();
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.ok_or_else(|| "write a number above 0".into())
+    // What is less than a nanosecond is rounded to nothing.
+    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| "write a number above 0".into())
 }
 
 /// `HOST:PORT:ADDRESS`, with IPv6 in brackets.
