@@ -181,22 +181,6 @@ fn lines_are_shown_with_carets() {
 
 const README: &str = include_str!("../README.md");
 
-#[test]
-fn the_readmes_transcript_is_what_is_printed() {
-    let (_, transcript) = README.split_once("    $ cat cors.yaml\n").unwrap();
-    let (file, printed) = transcript.split_once("    $ dist/envoy-cors lint cors.yaml\n").unwrap();
-    let unindented = |text: &str| -> String {
-        let lines = text
-            .lines()
-            .map_while(|line| line.strip_prefix("    ").or(line.is_empty().then_some("")));
-        lines.flat_map(|line| [line, "\n"]).collect()
-    };
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("cors.yaml"), unindented(file)).unwrap();
-    let (_, actual) = lint(&["cors.yaml".to_owned()], folder.path(), "");
-    assert_eq!(actual.trim_end(), unindented(printed).trim_end());
-}
-
 /// The complete example, the manifests, and the README's policies and excerpts of manifests.
 #[test]
 fn examples_are_clean() {
