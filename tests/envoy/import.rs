@@ -14,20 +14,24 @@ use std::sync::Arc;
 
 use envoy_cors::config::snake_case;
 use libtest_mimic::{Failed, Trial};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::bootstrap::{filter, listener, manager, of_listeners, string_value};
 use crate::client::{self, Http2, Protocol, Result};
 use crate::process::Envoy;
 use crate::table::{self, Reply, Request};
 use crate::upstream;
-use compare::{Exchange, Finding, Got, Known, NOBODY};
+use compare::{Exchange, Finding, Got, Known, ROUTE};
 use requests::{Asked, Site, Texts, UPSTREAMS, Upstream};
 
 const TYPES: &str = "type.googleapis.com/envoy.extensions";
 
 /// The kinds of sources whose policies Envoy's own filter is in charge of.
 const KINDS: [&str; 4] = ["istio", "envoy", "gateway-api", "envoy-gateway"];
+
+/// Sources of which Envoy has no routes: a text inside of another resource, a policy by itself, and
+/// what Envoy refuses.
+const NOT_COMPARED: [&str; 3] = ["envoy/bootstrap", "envoy/fragment", "envoy/unreadable"];
 
 /// Requests that are on their way at once.
 const BATCH: usize = 64;
@@ -46,9 +50,10 @@ struct Case {
 
 pub fn trial() -> Trial {
     Trial::test("imported policies, beside Envoy's own filter", || {
+        let folders = KINDS.iter().flat_map(|kind| folders(kind));
         let cases: Vec<Case> =
-            KINDS.iter().flat_map(|kind| folders(kind)).map(Case::of).collect::<Result<_>>()?;
-        assert!(!cases.is_empty());
+            folders.map(Case::of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        assert!(cases.len() > 20, "only {} cases", cases.len());
         let mut replies = Replies::default();
         for origin in cases.iter().flat_map(|case| case.texts.origins()) {
             UPSTREAMS.iter().for_each(|upstream| replies.add(&origin, *upstream));
@@ -85,12 +90,14 @@ fn folders(kind: &str) -> Vec<PathBuf> {
     let folder = table::tests().join("import").join(kind);
     let entries = folder.read_dir().into_iter().flatten();
     let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|it| !NOT_COMPARED.iter().any(|name| it.ends_with(name)));
     folders.sort();
     folders
 }
 
 impl Case {
-    fn of(folder: PathBuf) -> Result<Self> {
+    /// One for each route configuration.
+    fn of(folder: PathBuf) -> Result<Vec<Self>> {
         let files = |folder: &Path| -> Result<Vec<PathBuf>> {
             let entries = folder.read_dir()?.map(|entry| Ok(entry?.path()));
             let mut files = entries.collect::<Result<Vec<_>>>()?;
@@ -109,16 +116,25 @@ impl Case {
         let sources = files.iter().map(read).collect::<Result<BTreeMap<_, _>>>()?;
         let native = folder.join("native.yaml");
         let native: Value = table::read(if native.exists() { &native } else { &files[0] });
-        let native = route_config(&native).ok_or("no virtual hosts")?;
+        let mut natives = Vec::new();
+        collect_routes(&in_snake_case(native), &mut natives);
+        let name = folder.strip_prefix(table::tests().join("import"))?.display().to_string();
+        if natives.is_empty() {
+            return Err(format!("{name}: there are no virtual hosts").into());
+        }
         let ids = report["differences"].as_array().ok_or("no differences")?;
-        Ok(Self {
-            name: folder.strip_prefix(table::tests().join("import"))?.display().to_string(),
-            texts: Texts::of(&native),
-            native,
-            policy: report["policy"].clone(),
-            findings: compare::findings(&report, &sources),
-            differences: ids.iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect(),
-        })
+        let of_one = |(number, mut native): (usize, Value)| {
+            to_one_cluster(&mut native);
+            Self {
+                name: format!("{name} {number}"),
+                texts: Texts::of(&native),
+                native,
+                policy: report["policy"].clone(),
+                findings: compare::findings(&report, &sources),
+                differences: ids.iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect(),
+            }
+        };
+        Ok(natives.into_iter().enumerate().map(of_one).collect())
     }
 
     fn listener_name(&self, which: &str) -> String {
@@ -134,10 +150,13 @@ impl Case {
         });
         let of_native = manager(&mut native);
         of_native["http_filters"].as_array_mut().unwrap().insert(0, cors);
-        of_native["route_config"] = with_one_cluster(self.native.clone(), true);
+        of_native["route_config"] = self.native.clone();
+        number_routes(&mut of_native["route_config"]);
         let ours = filter(&string_value(&self.policy.to_string()), None);
         let mut ours = listener(&self.listener_name("imported"), Some(&ours));
-        manager(&mut ours)["route_config"] = with_one_cluster(self.native.clone(), false);
+        let of_ours = manager(&mut ours);
+        of_ours["route_config"] = self.native.clone();
+        drop_cors(&mut of_ours["route_config"]);
         [native, ours]
     }
 
@@ -186,59 +205,90 @@ impl Case {
     }
 }
 
-/// The route configuration in a file; a list is its virtual hosts.
-fn route_config(value: &Value) -> Option<Value> {
+/// The route configurations in a file; a list is the virtual hosts of one.
+fn collect_routes(value: &Value, found: &mut Vec<Value>) {
     match value {
         Value::Array(list) if list.iter().all(|it| it["domains"].is_array()) => {
-            Some(json!({ "virtual_hosts": list, "ignore_port_in_host_matching": true }))
+            found.push(json!({ "virtual_hosts": list, "ignore_port_in_host_matching": true }));
         }
-        Value::Object(fields) if fields.keys().any(|key| snake_case(key) == "virtual_hosts") => {
-            Some(value.clone())
+        Value::Array(list) => list.iter().for_each(|it| collect_routes(it, found)),
+        Value::Object(fields) if fields.contains_key("virtual_hosts") => {
+            let mut config = fields.clone();
+            config.remove("@type");
+            found.push(config.into());
         }
-        Value::Object(fields) => fields.values().find_map(route_config),
-        Value::Array(list) => list.iter().find_map(route_config),
-        _ => None,
+        Value::Object(fields) if fields.contains_key("domains") => {
+            found.push(json!({ "virtual_hosts": [value] }));
+        }
+        Value::Object(fields) => {
+            // Of a config_dump, what was never in force.
+            let fields = fields.iter().filter(|(key, _)| *key != "error_state");
+            fields.for_each(|(_, it)| collect_routes(it, found));
+        }
+        _ => {}
     }
 }
 
-/// The routes to the one upstream there is, with or without what they say about CORS.
-fn with_one_cluster(mut value: Value, with_cors: bool) -> Value {
-    to_one_cluster(&mut value, with_cors);
-    value
-}
-
-/// Whether a route or a virtual host has a policy without origins.
-fn lets_nobody_in(fields: &Map<String, Value>) -> bool {
-    let field =
-        |name: &str| fields.iter().find(|(key, _)| snake_case(key) == name).map(|(_, it)| it);
-    let typed = field("typed_per_filter_config").and_then(|it| it.get("envoy.filters.http.cors"));
-    typed.or(field("cors")).is_some_and(|policy| Texts::of(policy).matchers.is_empty())
-}
-
-fn to_one_cluster(value: &mut Value, with_cors: bool) {
+/// With every key in one spelling.
+fn in_snake_case(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
-            if with_cors && lets_nobody_in(fields) {
-                let marked = json!([{ "header": { "key": NOBODY, "value": "1" } }]);
-                fields.insert("response_headers_to_add".to_owned(), marked);
-            }
-            fields.retain(|key, _| {
-                with_cors || !["cors", "envoy.filters.http.cors"].contains(&&**key)
-            });
+            fields.into_iter().map(|(key, it)| (snake_case(&key), in_snake_case(it))).collect()
+        }
+        Value::Array(list) => list.into_iter().map(in_snake_case).collect(),
+        other => other,
+    }
+}
+
+/// Sends what any route gets to the one upstream that there is.
+fn to_one_cluster(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
             for (key, value) in fields {
-                if key == "route" {
-                    value.as_object_mut().unwrap().retain(|key, _| {
-                        !["cluster", "weighted", "request_mirror"]
-                            .iter()
-                            .any(|it| key.starts_with(it))
-                    });
-                    value["cluster"] = "upstream".into();
+                match (&**key, &mut *value) {
+                    ("route", Value::Object(action)) => {
+                        action.retain(|key, _| {
+                            !["cluster_header", "request_mirror_policies"].contains(&&**key)
+                        });
+                        if !action.contains_key("weighted_clusters") {
+                            action.insert("cluster".to_owned(), "upstream".into());
+                        }
+                    }
+                    ("clusters", Value::Array(clusters)) => {
+                        clusters.iter_mut().for_each(|cluster| cluster["name"] = "upstream".into());
+                    }
+                    _ => {}
                 }
-                to_one_cluster(value, with_cors);
+                to_one_cluster(value);
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|it| to_one_cluster(it, with_cors)),
+        Value::Array(list) => list.iter_mut().for_each(to_one_cluster),
         _ => {}
+    }
+}
+
+/// Takes Envoy's own policies out.
+fn drop_cors(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|key, _| !["cors", "envoy.filters.http.cors"].contains(&&**key));
+            fields.values_mut().for_each(drop_cors);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_cors),
+        _ => {}
+    }
+}
+
+/// Lets each route tell its number.
+fn number_routes(config: &mut Value) {
+    let hosts = config["virtual_hosts"].as_array_mut().unwrap().iter_mut();
+    let routes = hosts.flat_map(|host| host["routes"].as_array_mut().into_iter().flatten());
+    for (number, route) in routes.enumerate() {
+        let header = json!({ "header": { "key": ROUTE, "value": number.to_string() } });
+        match &mut route["response_headers_to_add"] {
+            Value::Array(headers) => headers.push(header),
+            none => *none = json!([header]),
+        }
     }
 }
 

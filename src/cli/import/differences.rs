@@ -16,7 +16,7 @@ pub struct Difference {
 }
 
 /// From Envoy's own filter.
-pub const ENVOY: [Difference; 10] = [
+pub const ENVOY: [Difference; 11] = [
     Difference {
         id: "preflight-answers",
         sentence: "Preflights are answered with 204 instead of 200, and without Access-Control-Expose-Headers, which means nothing there.",
@@ -56,6 +56,10 @@ pub const ENVOY: [Difference; 10] = [
     Difference {
         id: "ambiguous-paths",
         sentence: "A path that servers may read differently, as /api/../x, is treated as if no origin were allowed, where policies are for paths.",
+    },
+    Difference {
+        id: "unsendable-origins",
+        sentence: "An Origin that no browser sends, such as two of them or one with a path, matches nothing but *.",
     },
 ];
 

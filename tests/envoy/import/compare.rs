@@ -6,7 +6,9 @@ use std::fmt::{self, Display, Formatter};
 use envoy_cors::config::snake_case;
 use serde_json::Value;
 
-use super::requests::{Asked, Matcher, Target, Texts, UNLISTED, matches, serialized};
+use super::requests::{
+    Asked, Matcher, Route, Target, Texts, UNLISTED, is_of_domain, matches, serialized, without_port,
+};
 use crate::client::Response;
 use crate::rows::answer;
 use crate::table::{Answer, Source};
@@ -25,15 +27,16 @@ pub struct Exchange {
 pub struct Got {
     answer: Answer,
     details: String,
-    /// Whether the route has a policy that lets nobody in.
-    nobody: bool,
+    /// The number of the route.
+    route: Option<usize>,
 }
 
 impl Got {
     pub fn new(response: &Response) -> Self {
-        let details = response.headers.get("x-details").and_then(|value| value.to_str().ok());
-        let details = details.unwrap_or_default().to_owned();
-        Self { answer: answer(response), details, nobody: response.headers.contains_key(NOBODY) }
+        let text = |name: &str| Some(response.headers.get(name)?.to_str().ok()?.to_owned());
+        let details = text("x-details").unwrap_or_default();
+        let route = text(ROUTE).and_then(|number| number.parse().ok());
+        Self { answer: answer(response), details, route }
     }
 
     fn header(&self, name: &str) -> Option<String> {
@@ -44,10 +47,10 @@ impl Got {
     /// The elements of a list; names of headers in lower case.
     fn list(&self, name: &str) -> BTreeSet<String> {
         let value = self.header(name).unwrap_or_default();
-        let fold = |name: &str, it: &str| {
+        let fold = |it: &str| {
             if name == ACAM { it.to_owned() } else { it.to_ascii_lowercase() }
         };
-        let elements = value.split(',').map(|it| fold(name, it.trim()));
+        let elements = value.split(',').map(|it| fold(it.trim()));
         elements.filter(|it| !it.is_empty()).collect()
     }
 
@@ -65,9 +68,8 @@ impl Got {
     }
 }
 
-/// The header that marks what comes by a route whose policy lets nobody in: nothing else shows
-/// that there is one.
-pub const NOBODY: &str = "x-nobody";
+/// The header with the number of the route that an upstream's answer came by.
+pub const ROUTE: &str = "x-route";
 
 const ACAO: &str = "access-control-allow-origin";
 const ACAC: &str = "access-control-allow-credentials";
@@ -92,16 +94,26 @@ impl Finding {
         snake_case(last.split('[').next().unwrap())
     }
 
-    /// Whether it is about a matcher that lets the origin in.
-    fn lets_in(&self, origin: &str) -> bool {
+    /// Whether it is about one of these matchers, and that one lets the origin in.
+    fn lets_in(&self, origin: &str, matchers: &[Matcher]) -> bool {
         if !snake_case(&self.field).contains("allow_origin") {
             return false;
         }
         let kind = match &*self.key() {
-            "prefix" | "suffix" | "contains" | "regex" => self.key(),
-            _ => "exact".to_owned(),
+            "prefix" | "suffix" | "contains" | "regex" | "exact" => self.key(),
+            _ => "glob".to_owned(),
         };
-        Matcher { kind, text: self.text.clone(), ignore_case: false }.allows(origin)
+        let named = Matcher { kind, text: self.text.clone(), ignore_case: false };
+        // Who writes Envoy's matchers for others writes expressions for their wildcards.
+        let example = match &*self.text {
+            "*" => "https://a.example".to_owned(),
+            text => text.replace('*', "a"),
+        };
+        let one_of_these = matchers.iter().any(|it| match &*named.kind {
+            "glob" => it.text == named.text || it.allows(&example),
+            _ => it.text == named.text,
+        });
+        one_of_these && named.allows(origin)
     }
 
     /// Whether it is about a name in the list that is sent as `header`.
@@ -112,11 +124,16 @@ impl Finding {
             ACAH => field.contains("allow_headers"),
             _ => field.contains("expose_headers"),
         };
-        concerns
-            && self
-                .message
-                .to_ascii_lowercase()
-                .contains(&format!("\"{}\"", name.to_ascii_lowercase()))
+        let (message, name) = (self.message.to_ascii_lowercase(), name.to_ascii_lowercase());
+        let quoted = message.contains(&format!("\"{name}\""));
+        // One of a list in a text.
+        concerns && (quoted || self.rule == "ignored" && message.split(' ').any(|it| it == name))
+    }
+
+    /// The first text that it quotes.
+    fn quoted(&self) -> Option<String> {
+        let from = &self.message[self.message.find('"')?..];
+        serde_json::Deserializer::from_str(from).into_iter().next()?.ok()
     }
 
     /// The path that it speaks of.
@@ -133,6 +150,9 @@ impl Finding {
     fn concerns(&self, target: &Target, texts: &Texts, varies: bool) -> bool {
         let path = path_of(target);
         let under = |text: &str| path.strip_prefix(text);
+        let site = texts.sites.iter().filter(|site| site.is_for(&target.host));
+        let special: Vec<_> = site.flat_map(|site| &site.special).collect();
+        let is_special = |rule: &str| special.iter().any(|it| it.0 == rule && it.1.is_around(path));
         match &*self.rule {
             "text-prefix" => match self.text.strip_suffix('/') {
                 Some(bare) => path == bare,
@@ -141,12 +161,20 @@ impl Finding {
                 }
             },
             "exact-path" => under(&self.text).is_some_and(|rest| rest.starts_with('/')),
-            "inexact-path" => matches(&self.text, path),
+            "inexact-path" => self.quoted().is_some_and(|text| matches(&text, path)),
             "path-case" => texts.sites.iter().flat_map(|site| &site.paths).any(|it| {
                 let lower = it.text.to_ascii_lowercase();
                 path.to_ascii_lowercase().starts_with(&lower) && under(&it.text).is_none()
             }),
-            "condition" => varies,
+            "condition" => varies || is_special("condition"),
+            "weighted" => is_special("weighted"),
+            "port" => {
+                let (host, domain) = (without_port(&target.host), without_port(&self.text));
+                is_of_domain(host, domain) && !is_of_domain(&target.host, &self.text)
+            }
+            "share" => is_special("share"),
+            "invalid-match" if self.text.starts_with('/') => under(&self.text).is_some(),
+            "invalid-match" => is_of_domain(&target.host, &self.text),
             "same-scope" => under(self.path()).is_some(),
             _ => false,
         }
@@ -220,6 +248,7 @@ pub struct Known<'k> {
     findings: &'k [Finding],
     /// The answers of an upstream that says nothing about CORS.
     bare: HashMap<&'k Asked, &'k Exchange>,
+    routes: HashMap<&'k Target, &'k Route>,
     /// Where a policy is in force.
     native: HashSet<&'k Target>,
     ours: HashSet<&'k Target>,
@@ -236,7 +265,12 @@ impl<'k> Known<'k> {
         let decided = |got: &Got| {
             got.grants() || got.details.starts_with("cors_") || got.list("vary").contains("origin")
         };
-        let in_force = |it: &&Exchange| it.native.grants() || it.native.nobody;
+        let route = |it: &Exchange| Some(&texts.routes[it.native.route?]);
+        // Nothing shows a policy that lets nobody in.
+        let lets_nobody_in = |it: &Exchange| {
+            route(it).and_then(|it| it.0.as_ref()).is_some_and(|matchers| matchers.is_empty())
+        };
+        let in_force = |it: &&Exchange| it.native.grants() || lets_nobody_in(it);
         let native = bare().filter(in_force).map(place).collect();
         let mut grants: HashMap<_, bool> = HashMap::new();
         let mut varied = HashSet::new();
@@ -258,6 +292,7 @@ impl<'k> Known<'k> {
             texts,
             findings,
             echoed,
+            routes: bare().filter_map(|it| Some((place(it), route(it)?))).collect(),
             bare: bare().map(|it| (&it.asked, it)).collect(),
             ours: bare().filter(|it| decided(&it.ours)).map(place).collect(),
             native,
@@ -274,17 +309,17 @@ impl<'k> Known<'k> {
         if exchange.native.is_from_envoy() {
             return ["replies-without-route"].into();
         }
-        if self.is_by_host(asked) {
-            return ["host-form"].into();
-        }
         let by_place = || self.by_place(exchange);
         if self.native.contains(&asked.target) != self.ours.contains(&asked.target) {
             return by_place();
         }
         let bare = self.bare[asked];
+        if bare.native.grants() != bare.ours.grants() && self.is_by_host(asked) {
+            return ["host-form"].into();
+        }
         let reasons = match (bare.native.grants(), bare.ours.grants()) {
             (true, false) => self.by_origin(exchange),
-            (false, true) => self.without_origin(exchange),
+            (false, true) => self.by_any_origin(exchange),
             (true, true) => self.by_form(exchange, difference),
             (false, false) => self.by_refusal(exchange, difference),
         };
@@ -307,7 +342,7 @@ impl<'k> Known<'k> {
 
     /// Whether Envoy takes the host for another one, for its port or the dot at its end.
     fn is_by_host(&self, asked: &Asked) -> bool {
-        let host = asked.target.host.split(':').next().unwrap().trim_end_matches('.');
+        let host = without_port(&asked.target.host).trim_end_matches('.');
         let mut plain = asked.clone();
         plain.target.host = host.to_owned();
         let (here, there) = (self.bare[asked], self.bare.get(&plain));
@@ -332,7 +367,11 @@ impl<'k> Known<'k> {
         let rank = |it: &Finding| (it.path().len(), it.rule == "same-scope");
         let first = here.iter().map(|it| rank(it)).max();
         let here = here.into_iter().filter(|it| Some(rank(it)) == first);
-        here.map(|it| &*it.rule).collect()
+        let reasons: BTreeSet<&str> = here.map(|it| &*it.rule).collect();
+        if reasons.is_empty() && self.is_by_host(&exchange.asked) {
+            return ["host-form"].into();
+        }
+        reasons
     }
 
     /// Why an origin is allowed no longer.
@@ -342,17 +381,28 @@ impl<'k> Known<'k> {
         }
         // Envoy reads several lines as one.
         let origin = exchange.asked.origin.join(",");
-        let about = self.findings.iter().filter(|it| it.lets_in(&origin));
-        let reasons: BTreeSet<&str> = about.map(|it| &*it.rule).collect();
-        let sendable = origin == "null" || serialized(&origin).is_some_and(|it| it == origin);
-        if reasons.is_empty() && !sendable { ["unsendable-origins"].into() } else { reasons }
+        let route = self.routes.get(&exchange.asked.target).and_then(|route| route.0.as_ref());
+        let matchers = route.map_or(&[][..], |matchers| matchers);
+        let about = self.findings.iter().filter(|it| it.lets_in(&origin, matchers));
+        // Of several, the one that names it.
+        let first = about.max_by_key(|it| it.text == origin);
+        let reasons: BTreeSet<&str> = first.map(|it| &*it.rule).into_iter().collect();
+        if reasons.is_empty() && !is_sendable(&origin) {
+            ["unsendable-origins"].into()
+        } else {
+            reasons
+        }
     }
 
-    /// Why nobody is allowed who was not before.
-    fn without_origin(&self, exchange: &Exchange) -> BTreeSet<&'k str> {
-        let none = exchange.asked.origin.iter().all(String::is_empty);
-        let constant = exchange.ours.header(ACAO).as_deref() == Some("*");
-        if none && constant { ["any-origin"].into() } else { BTreeSet::new() }
+    /// Why somebody is allowed who was not before: everybody is.
+    fn by_any_origin(&self, exchange: &Exchange) -> BTreeSet<&'k str> {
+        let origin = exchange.asked.origin.join(",");
+        match exchange.ours.header(ACAO).as_deref() {
+            Some("*") if origin.is_empty() => ["any-origin"].into(),
+            Some("*") if origin == "null" => self.rule("null-origin"),
+            Some("*") if !is_sendable(&origin) => ["unsendable-origins"].into(),
+            _ => BTreeSet::new(),
+        }
     }
 
     /// Why a refusal looks different.
@@ -431,40 +481,38 @@ impl<'k> Known<'k> {
         let number = |got: &Got| got.header(ACMA)?.parse::<u64>().ok();
         match (number(&exchange.native), number(&exchange.ours)) {
             (Some(native), Some(86_400)) if native > 86_400 => self.rule("long-max-age"),
-            (Some(_), None) => {
-                let refused = self.by_names_asked(exchange);
-                if refused.is_empty() { BTreeSet::new() } else { refused }
+            (Some(_), None) => self.by_names_asked(exchange),
+            _ => {
+                let text = exchange.native.header(ACMA);
+                let ages = self.findings.iter().filter(|it| it.key() == "max_age");
+                let about = ages.filter(|it| Some(&it.text) == text.as_ref());
+                about.map(|it| &*it.rule).collect()
             }
-            _ => BTreeSet::new(),
         }
     }
 
     /// Why a method or a header that is asked for is not allowed.
     fn by_names_asked(&self, exchange: &Exchange) -> BTreeSet<&'k str> {
-        let mut reasons = BTreeSet::new();
         let asked = &exchange.asked;
-        let listed = |header: &str, name: &str| exchange.native.list(header).contains(name);
-        let mut consider = |header: &str, name: &str| {
-            if exchange.ours.list(header).contains(name) {
-                return;
+        let method = asked.acrm.iter().map(|it| (ACAM, it.clone()));
+        let headers = asked.acrh.iter().flat_map(|it| it.split(','));
+        let headers = headers.map(|it| (ACAH, it.trim().to_ascii_lowercase()));
+        let mut reasons = BTreeSet::new();
+        for (list, name) in method.chain(headers).filter(|it| !it.1.is_empty()) {
+            let (before, now) = (exchange.native.list(list), exchange.ours.list(list));
+            let safelisted = list == ACAM && ["GET", "HEAD", "POST"].contains(&&*name);
+            let any = now.contains("*") && name != "authorization" && !is_unsendable(&name);
+            if safelisted || any || now.contains(&name) {
+                continue;
             }
-            if self.echoed.contains(&(&asked.target, header)) {
+            if self.echoed.contains(&(&asked.target, list)) {
                 reasons.insert("any-name");
-            } else if listed(header, name) {
-                let about = self.findings.iter().filter(|it| it.names(header, name));
+            } else if before.contains(&name) {
+                let about = self.findings.iter().filter(|it| it.names(list, &name));
                 reasons.extend(about.map(|it| &*it.rule));
             } else {
-                reasons.insert("checked-preflights");
-            }
-        };
-        let method = asked.acrm.as_deref().unwrap_or_default();
-        if !["GET", "HEAD", "POST"].contains(&method) {
-            consider(ACAM, method);
-        }
-        for name in asked.acrh.as_deref().unwrap_or_default().split(',') {
-            let name = name.trim().to_ascii_lowercase();
-            if !name.is_empty() {
-                consider(ACAH, &name);
+                // Then nothing else matters.
+                return ["checked-preflights"].into();
             }
         }
         reasons
@@ -481,6 +529,11 @@ impl<'k> Known<'k> {
         let of_rule = self.findings.iter().filter(|it| it.rule == rule);
         of_rule.map(|it| &*it.rule).collect()
     }
+}
+
+/// Whether a browser sends such an origin.
+fn is_sendable(origin: &str) -> bool {
+    origin == "null" || serialized(origin).is_some_and(|it| it == origin)
 }
 
 /// Whether no page can send a method or a header of this name.

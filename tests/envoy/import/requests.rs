@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex};
 
-use envoy_cors::config::snake_case;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use regex_automata::hybrid::regex::Regex;
@@ -71,6 +70,47 @@ pub struct Texts {
     pub methods: BTreeSet<String>,
     pub headers: BTreeSet<String>,
     pub sites: Vec<Site>,
+    /// The routes of all virtual hosts, in their order.
+    pub routes: Vec<Route>,
+}
+
+/// What Envoy's filter compares with at a route; nothing where it has no policy.
+#[derive(Debug)]
+pub struct Route(pub Option<Vec<Matcher>>);
+
+impl Route {
+    /// By what stands at the route and, as far as nothing does, around it.
+    fn of(levels: &[&Value]) -> Self {
+        let mut policies: Vec<&Value> = levels.iter().filter_map(|level| typed(level)).collect();
+        if policies.is_empty() {
+            let old = levels.iter().map(|level| level.get("cors").or(level["route"].get("cors")));
+            policies = old.flatten().collect();
+        }
+        let listed = policies.iter().filter_map(|it| it["allow_origin_string_match"].as_array());
+        let first = listed.into_iter().find(|list| !list.is_empty()).into_iter().flatten();
+        let matchers = first.map(matcher).collect();
+        Self(policies.first().filter(|policy| is_enabled(policy)).map(|_| matchers))
+    }
+}
+
+fn typed(level: &Value) -> Option<&Value> {
+    let policy = level["typed_per_filter_config"].get("envoy.filters.http.cors")?;
+    Some(policy.get("config").unwrap_or(policy))
+}
+
+fn is_enabled(policy: &Value) -> bool {
+    policy["disabled"] != true && policy["filter_enabled"]["default_value"]["numerator"] != 0
+}
+
+/// Whether chance decides.
+fn is_in_part(policy: &Value) -> bool {
+    let share = &policy["filter_enabled"]["default_value"];
+    let whole = match share["denominator"].as_str() {
+        Some("TEN_THOUSAND") => 10_000,
+        Some("MILLION") => 1_000_000,
+        _ => 100,
+    };
+    share["numerator"].as_u64().is_some_and(|number| (1..whole).contains(&number))
 }
 
 /// A virtual host: what its routes look at.
@@ -80,6 +120,8 @@ pub struct Site {
     pub paths: BTreeSet<Path>,
     /// What a route asks for beside host and path.
     conditions: BTreeSet<(String, String)>,
+    /// Paths at which something else decides, by the rule that says so.
+    pub special: BTreeSet<(&'static str, Path)>,
 }
 
 /// How an origin is compared: its kind and its text.
@@ -107,6 +149,7 @@ impl Matcher {
             "suffix" => origin.ends_with(&text),
             "contains" => origin.contains(&text),
             "regex" => matches(&self.text, &origin),
+            "glob" => matches(&self.text.replace('.', "\\.").replace('*', ".*"), &origin),
             kind => panic!("a matcher by {kind}"),
         }
     }
@@ -130,14 +173,14 @@ impl Matcher {
     }
 }
 
-/// Whether the whole text is in the language of an expression.
+/// Whether the whole text is in the language of an expression, if it is one.
 pub fn matches(expression: &str, text: &str) -> bool {
-    static KNOWN: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
+    static KNOWN: LazyLock<Mutex<HashMap<String, Option<Regex>>>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap();
     let bytes = syntax::Config::new().unicode(false).utf8(false);
-    let whole = || Regex::builder().syntax(bytes).build(&format!("^(?:{expression})$")).unwrap();
+    let whole = || Regex::builder().syntax(bytes).build(&format!("^(?:{expression})$")).ok();
     let regex = known.entry(expression.to_owned()).or_insert_with(whole);
-    regex.is_match(&mut regex.create_cache(), text)
+    regex.as_ref().is_some_and(|regex| regex.is_match(&mut regex.create_cache(), text))
 }
 
 /// Texts that an expression accepts, the same each time.
@@ -170,8 +213,18 @@ fn samples(expression: &str) -> Vec<String> {
 /// How a route compares a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
-    pub kind: String,
+    kind: String,
     pub text: String,
+}
+
+impl Path {
+    /// Whether a path is one of these in some way of comparing.
+    pub fn is_around(&self, path: &str) -> bool {
+        match &*self.kind {
+            "regex" => matches(&self.text, path),
+            _ => path.starts_with(self.text.trim_end_matches('/')),
+        }
+    }
 }
 
 impl Texts {
@@ -179,6 +232,14 @@ impl Texts {
     pub fn of(config: &Value) -> Self {
         let mut texts = Self::default();
         texts.collect(config);
+        texts.matchers.sort();
+        texts.matchers.dedup();
+        for host in config["virtual_hosts"].as_array().into_iter().flatten() {
+            texts.sites.push(Site::of(host));
+            for route in host["routes"].as_array().into_iter().flatten() {
+                texts.routes.push(Route::of(&[route, host, config]));
+            }
+        }
         texts
     }
 
@@ -187,23 +248,15 @@ impl Texts {
             return value.as_array().into_iter().flatten().for_each(|it| self.collect(it));
         };
         for (key, value) in fields {
-            match &*snake_case(key) {
+            match &**key {
                 "allow_origin_string_match" => {
                     self.matchers.extend(value.as_array().unwrap().iter().map(matcher));
                 }
                 "allow_methods" => self.methods.extend(names(value)),
                 "allow_headers" => self.headers.extend(names(value)),
-                "virtual_hosts" => {
-                    for host in value.as_array().unwrap() {
-                        self.sites.push(Site::of(host));
-                        self.collect(host);
-                    }
-                }
                 _ => self.collect(value),
             }
         }
-        self.matchers.sort();
-        self.matchers.dedup();
     }
 
     /// Origins that may be allowed: one or more for each matcher.
@@ -336,22 +389,33 @@ impl Site {
             site.domains.push(domain.as_str().unwrap().to_owned());
         }
         for route in host["routes"].as_array().into_iter().flatten() {
-            site.route(&route["match"]);
+            site.route(&route["match"], !route["route"]["weighted_clusters"].is_null());
+        }
+        if typed(host).is_some_and(is_in_part) {
+            site.special.insert(("share", Path { kind: "prefix".into(), text: "/".into() }));
         }
         site
     }
 
-    fn route(&mut self, value: &Value) {
+    /// Whether the host is one of its domains'.
+    pub fn is_for(&self, host: &str) -> bool {
+        self.domains.iter().any(|domain| is_of_domain(host, domain))
+    }
+
+    fn route(&mut self, value: &Value, is_weighted: bool) {
+        let (mut path, mut is_conditional) = (None, false);
         for (key, value) in value.as_object().unwrap() {
-            match (&*snake_case(key), value) {
+            match (&**key, value) {
                 (kind @ ("prefix" | "path" | "path_separated_prefix"), Value::String(text)) => {
-                    self.paths.insert(Path { kind: kind.into(), text: text.clone() });
+                    path = Some(Path { kind: kind.to_owned(), text: text.clone() });
                 }
                 ("safe_regex", value) => {
                     let text = value["regex"].as_str().unwrap().to_owned();
-                    self.paths.insert(Path { kind: "regex".into(), text });
+                    path = Some(Path { kind: "regex".into(), text });
                 }
+                ("case_sensitive", _) => {}
                 ("headers", Value::Array(headers)) => {
+                    is_conditional = true;
                     for header in headers {
                         let name = header["name"].as_str().unwrap().to_owned();
                         let value = header["string_match"]["exact"].as_str().unwrap_or("1");
@@ -360,19 +424,31 @@ impl Site {
                         }
                     }
                 }
-                _ => {}
+                _ => is_conditional = true,
             }
         }
+        let Some(path) = path else { return };
+        if is_conditional {
+            self.special.insert(("condition", path.clone()));
+        }
+        if is_weighted {
+            self.special.insert(("weighted", path.clone()));
+        }
+        self.paths.insert(path);
     }
 
     /// A host for each domain.
     fn hosts(&self) -> Vec<String> {
         let mut hosts = Vec::new();
         for domain in &self.domains {
-            match domain.strip_prefix('*') {
-                Some("") => push_all(&mut hosts, ["any.example.org".to_owned()]),
-                Some(rest) => push_all(&mut hosts, [format!("a{rest}"), format!("a.b{rest}")]),
-                None => push_all(&mut hosts, [domain.clone()]),
+            match (domain.strip_prefix('*'), domain.strip_suffix('*')) {
+                (Some(""), _) => push_all(&mut hosts, ["any.example.org".to_owned()]),
+                (Some(rest), _) => push_all(&mut hosts, [format!("a{rest}"), format!("a.b{rest}")]),
+                (_, Some(start)) if start.ends_with(':') => {
+                    push_all(&mut hosts, [format!("{start}8080")]);
+                }
+                (_, Some(start)) => push_all(&mut hosts, [format!("{start}com")]),
+                _ => push_all(&mut hosts, [domain.to_ascii_lowercase()]),
             }
         }
         hosts
@@ -384,6 +460,7 @@ impl Site {
         for Path { kind, text } in &self.paths {
             match &**kind {
                 "regex" => push_all(&mut texts, samples(text).into_iter().take(1)),
+                _ if text.is_empty() => push_all(&mut texts, ["/".to_owned()]),
                 _ => push_all(&mut texts, [text.clone()]),
             }
         }
@@ -427,17 +504,19 @@ impl Site {
             let met: Vec<_> = targets.iter().filter(|it| it.headers.is_empty()).map(met).collect();
             targets.extend(met);
         }
-        let parent = first.split_once('.').map_or("", |(_, parent)| parent);
+        let plain = without_port(first);
+        let parent = plain.split_once('.').map_or("", |(_, parent)| parent);
         let look_alikes = [
-            format!("{first}:8080"),
-            format!("{first}."),
-            first.to_ascii_uppercase(),
-            format!("sub.{first}"),
-            format!("x{first}"),
+            plain.to_owned(),
+            format!("{plain}:8080"),
+            format!("{plain}."),
+            plain.to_ascii_uppercase(),
+            format!("sub.{plain}"),
+            format!("x{plain}"),
             parent.to_owned(),
             "unknown.example.net".to_owned(),
         ];
-        for host in look_alikes.iter().filter(|host| !hosts.contains(host)) {
+        for host in look_alikes.iter().filter(|it| !it.is_empty() && !hosts.contains(it)) {
             targets.extend(texts.iter().take(2).map(|path| target(host, path)));
         }
         let mut known: Vec<Target> = self.routes();
@@ -483,9 +562,9 @@ fn push_all(list: &mut Vec<String>, more: impl IntoIterator<Item = String>) {
 
 fn matcher(value: &Value) -> Matcher {
     let fields = value.as_object().unwrap();
-    let ignore_case = ["ignore_case", "ignoreCase"].iter().any(|key| value[*key] == true);
-    let (key, value) = fields.iter().find(|(key, _)| !key.starts_with("ignore")).unwrap();
-    let (kind, text) = match &*snake_case(key) {
+    let ignore_case = value["ignore_case"] == true;
+    let (key, value) = fields.iter().find(|(key, _)| *key != "ignore_case").unwrap();
+    let (kind, text) = match &**key {
         "safe_regex" => ("regex".to_owned(), &value["regex"]),
         kind => (kind.to_owned(), value),
     };
@@ -496,6 +575,23 @@ fn names(value: &Value) -> impl Iterator<Item = String> {
     let text = value.as_str().unwrap();
     let names = text.split(',').map(|name| name.trim().to_owned());
     names.filter(|name| !name.is_empty() && name != "*")
+}
+
+/// Whether Envoy takes the host for one of a domain's.
+pub fn is_of_domain(host: &str, domain: &str) -> bool {
+    let (host, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
+    match (domain.strip_prefix('*'), domain.strip_suffix('*')) {
+        (Some(rest), _) => host.ends_with(rest) && host.len() > rest.len(),
+        (_, Some(start)) => host.starts_with(start) && host.len() > start.len(),
+        _ => host == domain,
+    }
+}
+
+pub fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit() || b == b'*') => name,
+        _ => host,
+    }
 }
 
 /// Whether a header line can hold the text as it is.
@@ -536,7 +632,8 @@ fn look_alikes(origin: &str) -> Vec<String> {
 /// What a browser makes of an origin, if it is one. Independent of what the filter takes for one.
 pub fn serialized(origin: &str) -> Option<String> {
     let url = Url::parse(origin).ok()?;
-    let host = url.host_str().filter(|host| !host.is_empty())?;
+    // No name has an empty label.
+    let host = url.host_str().filter(|host| !host.split('.').any(str::is_empty))?;
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     Some(format!("{}://{host}{port}", url.scheme()))
 }
