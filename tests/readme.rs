@@ -14,14 +14,18 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 
 /// The commands of the indented blocks, with the lines behind each.
-fn transcripts() -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
+fn transcripts() -> Vec<(String, Vec<&'static str>)> {
+    let mut found: Vec<(String, Vec<&str>)> = Vec::new();
     let mut is_open = false;
     for line in include_str!("../README.md").lines() {
         match line.strip_prefix("    ") {
             Some(shown) if shown.starts_with("$ ") => {
-                found.push((&shown[2..], Vec::new()));
+                found.push((shown[2..].to_owned(), Vec::new()));
                 is_open = true;
+            }
+            Some(rest) if found.last().is_some_and(|(command, _)| command.ends_with('\\')) => {
+                let (command, _) = found.last_mut().unwrap();
+                *command = command.trim_end_matches('\\').to_owned() + rest.trim_start();
             }
             None if !line.is_empty() => is_open = false,
             shown if is_open => found.last_mut().unwrap().1.push(shown.unwrap_or_default()),
@@ -57,7 +61,7 @@ fn transcripts_are_what_is_printed() {
     write_log(&folder.path().join("access.log.gz"));
     let mut run = BTreeSet::new();
     for (command, shown) in transcripts() {
-        let words = shlex::split(command).unwrap();
+        let words = shlex::split(&command).unwrap();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["cat", file] => fs::write(folder.path().join(file), shown.join("\n")).unwrap(),
             ["dist/envoy-cors", name, ..] if name != "probe" => {
@@ -66,14 +70,14 @@ fn transcripts_are_what_is_printed() {
                     .current_dir(folder.path())
                     .output()
                     .unwrap();
-                assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{command}");
-                compare(command, &shown, &String::from_utf8(output.stdout).unwrap());
+                let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+                compare(&command, &shown, &printed);
                 run.insert(name.to_owned());
             }
             _ => {}
         }
     }
-    let all = ["audit", "diff", "explain", "lint"];
+    let all = ["audit", "diff", "explain", "import", "lint", "render"];
     assert!(all.into_iter().all(|name| run.contains(name)), "{run:?}");
 }
 

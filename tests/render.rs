@@ -777,27 +777,3 @@ fn the_shipped_manifests_are_what_is_rendered() {
         assert_eq!(order(&printed), order(&shipped), "{file}");
     }
 }
-
-const README: &str = include_str!("../README.md");
-
-#[test]
-fn the_readmes_transcript_is_what_is_printed() {
-    let unindented = |text: &str| -> String {
-        let lines = text
-            .lines()
-            .map_while(|line| line.strip_prefix("    ").or(line.is_empty().then_some("")));
-        lines.flat_map(|line| [line, "\n"]).collect()
-    };
-    let (_, policy) = README.split_once("    $ cat shop.yaml\n").unwrap();
-    let (policy, _) = policy.split_once("    $ ").unwrap();
-    let (_, transcript) = README.split_once("    $ dist/envoy-cors render shop.yaml ").unwrap();
-    let (command, printed) = transcript.split_once("\n    #").unwrap();
-    let policy = unindented(policy);
-    let folder = folder(("shop.yaml", &policy));
-    let arguments = command.replace('\\', "");
-    let arguments: Vec<&str> =
-        ["render", "shop.yaml"].into_iter().chain(arguments.split_whitespace()).collect();
-    let (status, actual, said) = run(&arguments, folder.path());
-    assert_eq!((status, said.as_str()), (0, ""));
-    assert_eq!(actual.trim_end(), unindented(&format!("    #{printed}")).trim_end());
-}
