@@ -13,6 +13,8 @@ mod matcher;
 mod merge;
 mod propose;
 mod re2;
+#[cfg(test)]
+mod properties;
 mod remark;
 mod scope;
 mod universe;
