@@ -328,7 +328,10 @@ fn is_under(path: &str, part: &str) -> bool {
 fn is_beside(finding: &Value) -> bool {
     let field = finding["field"].as_str().unwrap();
     match finding["rule"].as_str() {
-        Some("left-alone" | "no-origins" | "default-value" | "open-start" | "null-origin") => true,
+        Some(
+            "left-alone" | "no-hosts" | "no-origins" | "default-value" | "open-start"
+            | "null-origin",
+        ) => true,
         Some("forwarded-preflights") => !field.to_lowercase().ends_with("preflights"),
         _ => false,
     }

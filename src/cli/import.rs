@@ -11,10 +11,10 @@ mod ingress_nginx;
 mod istio;
 mod matcher;
 mod merge;
-mod propose;
-mod re2;
 #[cfg(test)]
 mod properties;
+mod propose;
+mod re2;
 mod remark;
 mod scope;
 mod universe;

@@ -29,6 +29,7 @@ pub fn read<'d>(resource: &Field<'d>, account: &mut Account) -> Option<Vec<State
     let mut stated = Vec::new();
     for table in &found.tables {
         stated.extend(table.read(account));
+        table.all().for_each(|field| find_unread(field, account));
     }
     for policy in &found.policies {
         if found.tables.is_empty() {
@@ -100,6 +101,18 @@ fn concerns_cors(field: &Field<'_>) -> bool {
         concerns |= is_policy("@type") || is_policy("typeUrl") || node.get("cors").is_some();
     });
     concerns
+}
+
+/// Finds the policies that stand where no route is read, as in a `matcher`.
+fn find_unread(field: &Field<'_>, account: &mut Account) {
+    if account.is_settled(field.node) {
+        return;
+    }
+    if (policy(field).is_some() || is_bare_policy(field)) && !account.any_settled(field.node) {
+        return account.remark(field, &Remark::Elsewhere);
+    }
+    field.entries().for_each(|(_, inner)| find_unread(&inner, account));
+    field.elements().for_each(|inner| find_unread(&inner, account));
 }
 
 /// A policy that stands by itself.

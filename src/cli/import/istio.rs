@@ -28,6 +28,9 @@ pub fn read<'d>(
     }
     let name = resource.text_at(&["metadata", "name"]).unwrap_or("virtual-service");
     let named = account.list(&spec, "hosts");
+    if named.is_empty() {
+        account.note(&spec, &Remark::NoHosts);
+    }
     let of_resource = hosts(&named, |host| host == "*", account);
     spec.get("hosts").inspect(|field| account.close(field));
     if let Some(gateways) = spec.get("gateways") {
@@ -132,6 +135,7 @@ fn string_match<'d>(field: &Field<'d>) -> Option<(Field<'d>, OriginMatcher<'d>)>
 /// The paths of a rule.
 fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
     let alternatives = account.list(rule, "match");
+    rule.get("match").filter(|_| alternatives.is_empty()).inspect(|all| account.close(all));
     if alternatives.is_empty() {
         return vec![Path::every(rule)];
     }

@@ -106,6 +106,8 @@ pub enum Remark {
     NotLoaded,
     /// A policy without anything that says what it is for.
     Alone,
+    /// Rules of which nothing says for which hosts they are.
+    NoHosts,
     /// A policy where import looks for none.
     Elsewhere,
     /// A host of which one port alone was meant.
@@ -170,6 +172,7 @@ impl Remark {
             Self::OtherFilter { .. } => "other-filter",
             Self::NotLoaded => "not-loaded",
             Self::Alone => "alone",
+            Self::NoHosts => "no-hosts",
             Self::Elsewhere => "elsewhere",
             Self::Port { .. } => "port",
         }
@@ -213,6 +216,7 @@ impl Remark {
             | Self::Share { .. }
             | Self::NotLoaded
             | Self::Alone
+            | Self::NoHosts
             | Self::Port { .. } => Severity::Warning,
             Self::Idle(_)
             | Self::ForwardedPreflights { written: false }
@@ -422,6 +426,10 @@ impl Remark {
             Self::Alone => (
                 "the policy stands by itself, so it is for every host and path".to_owned(),
                 "add a match, or import the route configuration that it belongs to",
+            ),
+            Self::NoHosts => (
+                "no host is named, so the policies are for every host".to_owned(),
+                "add the hosts to their match",
             ),
             Self::Elsewhere => (
                 "not carried over: import does not know which requests this policy is for".to_owned(),

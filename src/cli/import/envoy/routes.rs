@@ -31,9 +31,7 @@ impl<'d> Table<'d> {
         let filter = self.filter();
         let levels: Vec<Level<'d>> =
             self.configuration.iter().filter_map(|of| level(of, filter, account)).collect();
-        if let Some(header) =
-            self.configuration.as_ref().and_then(|of| of.get("alternateHeaderForHostMatching"))
-        {
+        if let Some(header) = self.configuration.as_ref().and_then(|of| of.get("vhostHeader")) {
             account.remark(&header, &Remark::Condition { what: "this header".to_owned() });
         }
         let mut stated = Vec::new();
@@ -131,7 +129,9 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
 
     fn read(mut self, account: &mut Account) -> Vec<Stated<'d>> {
         let domains = account.list(self.field, "domains");
-        let Some(hosts) = hosts(&domains, |domain| domain == "*", account) else {
+        let all = (!domains.is_empty()).then(|| hosts(&domains, |domain| domain == "*", account));
+        self.field.get("domains").inspect(|field| account.close(field));
+        let Some(hosts) = all.flatten() else {
             let why = "none of its domains is carried over";
             let parts = ["typedPerFilterConfig", "cors", "routes"];
             for part in parts.iter().filter_map(|part| self.field.get(part)) {
