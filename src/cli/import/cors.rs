@@ -126,7 +126,7 @@ impl Cors {
             self.add_header(field, name, account);
         }
         // Which the standard's `*` does not cover.
-        if matches!(names, [(_, "*")]) && !self.allow_credentials {
+        if is_asked_for(names) && !self.allow_credentials {
             push(&mut self.allow_headers, "authorization");
         }
     }
@@ -144,7 +144,7 @@ impl Cors {
         names: &'a [Named<'d>],
         account: &mut Account,
     ) -> Vec<(&'a Field<'d>, &'d str)> {
-        let is_name = |name: &str| name == "*" && names.len() > 1 && self.allow_credentials;
+        let is_name = |name: &str| name == "*" && !is_asked_for(names) && self.allow_credentials;
         let mut meant = Vec::new();
         for (field, name) in names {
             if is_name(name) {
@@ -239,6 +239,12 @@ fn push(list: &mut Vec<String>, name: &str) {
     if !list.iter().any(|known| known == name) {
         list.push(name.to_owned());
     }
+}
+
+/// Whether a list is what Envoy's filter answers with what was asked for: `*` to the
+/// byte.
+fn is_asked_for(names: &[Named<'_>]) -> bool {
+    matches!(names, [(field, "*")] if field.text() == Some("*"))
 }
 
 /// A name and where it stands.

@@ -1,13 +1,14 @@
 //! Several policies of several sources as one configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Serialize;
 
-use super::account::{Account, Field};
+use super::account::Account;
 use super::cors::{Cors, names};
 use super::remark::Remark;
 use super::scope::{Path, Stated, covers, host_covers};
+use crate::cli::tree::Node;
 
 /// A configuration of the filter.
 #[derive(Debug, Default, Serialize)]
@@ -233,30 +234,37 @@ fn distinct<'s, 'd>((scopes, mut lost): Kept<'s, 'd>) -> Kept<'s, 'd> {
 fn remark(kept: &[Scope<'_, '_>], lost: &[(Scope<'_, '_>, Option<Remark>)], account: &mut Account) {
     let said_elsewhere = lost.iter().filter(|(_, remark)| remark.is_none()).map(|(scope, _)| scope);
     let kept: Vec<&Scope<'_, '_>> = kept.iter().chain(said_elsewhere).collect();
+    let mut withdrawn = HashSet::new();
     for (scope, remark) in lost {
         let Some(remark) = remark else { continue };
         let of_policy = || kept.iter().filter(|kept| std::ptr::eq(kept.stated, scope.stated));
-        let field = match of_policy().next() {
-            Some(_) => &scope.path.field,
-            None => &scope.stated.field,
-        };
+        let is_lost = of_policy().next().is_none();
+        let has_path = of_policy().any(|kept| std::ptr::eq(kept.path, scope.path));
+        let field = if is_lost { &scope.stated.field } else { &scope.path.field };
         if scope.stated.cors.is_none() && matches!(remark, Remark::Unreachable { .. }) {
             account.forget(field);
-        } else if of_policy().any(|kept| std::ptr::eq(kept.path, scope.path)) {
+        } else if has_path || !withdrawn.insert(std::ptr::from_ref(field.node)) {
             account.note(field, remark);
         } else {
             account.withdraw(field, remark);
         }
-        // With it, what it alone takes from elsewhere.
-        let others = || kept.iter().filter(|kept| kept.stated.cors.is_some());
-        let is_alone = |field: &&Field<'_>| {
-            let mut inherited = others().flat_map(|kept| &kept.stated.inherited);
-            !inherited.any(|other| std::ptr::eq(other.node, field.node))
-        };
-        if of_policy().next().is_none() && scope.stated.cors.is_some() {
-            let alone = scope.stated.inherited.iter().filter(is_alone);
+        if is_lost && scope.stated.cors.is_some() {
+            withdraw_inherited(scope.stated, &kept, account);
+        }
+    }
+}
+
+/// What a lost policy takes from elsewhere is lost too, if nobody else takes it.
+fn withdraw_inherited(lost: &Stated<'_>, kept: &[&Scope<'_, '_>], account: &mut Account) {
+    let others = kept.iter().filter(|kept| kept.stated.cors.is_some());
+    let taken: HashSet<*const Node> = others
+        .flat_map(|kept| &kept.stated.inherited)
+        .map(|field| std::ptr::from_ref(field.node))
+        .collect();
+    for field in &lost.inherited {
+        if !taken.contains(&std::ptr::from_ref(field.node)) {
             let why = "what it is for is not carried over";
-            alone.for_each(|field| account.withdraw(field, &Remark::Ignored { why }));
+            account.withdraw(field, &Remark::Ignored { why });
         }
     }
 }
