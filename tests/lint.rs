@@ -173,10 +173,18 @@ fn lines_are_shown_with_carets() {
     let title = printed.lines().nth(20).unwrap();
     assert!(title.len() < 500 && title.contains("…"), "{title}");
 
-    std::fs::write(folder.path().join("cors.yaml"), "é: \u{9b}31m\u{9b} [\n").unwrap();
-    let (_, printed) = lint(&["cors.yaml".to_owned()], folder.path(), "");
-    let shown: Vec<&str> = printed.lines().skip(3).take(2).collect();
-    assert_eq!(shown, ["1 | é: \u{fffd}31m\u{fffd} [", "  |    ^"]);
+    for (text, expected) in [
+        ("é: \u{9b}31m\u{9b} [\n", ["1 | é: \u{fffd}31m\u{fffd} [", "  |    ^"]),
+        (
+            "allowOrigins: [\"htt\r\r\np://a\"]\n",
+            ["1 | allowOrigins: [\"htt", "  |                ^^^^"],
+        ),
+    ] {
+        std::fs::write(folder.path().join("cors.yaml"), text).unwrap();
+        let (_, printed) = lint(&["cors.yaml".to_owned()], folder.path(), "");
+        let shown: Vec<&str> = printed.lines().skip(3).take(2).collect();
+        assert_eq!(shown, expected, "{text:?}");
+    }
 }
 
 const README: &str = include_str!("../README.md");

@@ -165,11 +165,12 @@ impl Placed<'_> {
         let group = if self.shown.len() > LONGEST_SHOWN {
             title.element(Origin::path(name).line(self.line).char_column(self.column))
         } else {
+            let shown = self.shown.trim_end_matches('\r');
+            // The place may be in what was left out.
             let [start, end] = [self.within.start, self.within.end]
-                .map(|at| without_c1(self.shown.get(..at).unwrap_or_default()).len());
+                .map(|at| without_c1(shown.get(..at).unwrap_or(shown)).len());
             let caret = AnnotationKind::Primary.span(start..end);
-            let shown = without_c1(self.shown.trim_end_matches('\r'));
-            let line = Snippet::source(shown).line_start(self.line).path(name);
+            let line = Snippet::source(without_c1(shown)).line_start(self.line).path(name);
             title.element(line.annotation(caret))
         };
         let remedy = Some(finding.remedy.as_str()).filter(|remedy| !remedy.is_empty());
