@@ -115,11 +115,17 @@ impl Case {
         let read = |file: &PathBuf| Ok((file.display().to_string(), fs::read_to_string(file)?));
         let sources = files.iter().map(read).collect::<Result<BTreeMap<_, _>>>()?;
         let native = folder.join("native.yaml");
-        let native: Value = table::read(if native.exists() { &native } else { &files[0] });
-        let mut natives = Vec::new();
-        collect_routes(&in_snake_case(native), &mut natives);
+        let natives = if native.exists() { vec![native] } else { files.clone() };
+        let mut configs = Vec::new();
+        for file in &natives {
+            // `off` is a name here.
+            let options = serde_saphyr::options! { strict_booleans: true };
+            let text = fs::read_to_string(file)?;
+            let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(&text, options)?;
+            documents.into_iter().for_each(|it| collect_routes(&in_snake_case(it), &mut configs));
+        }
         let name = folder.strip_prefix(table::tests().join("import"))?.display().to_string();
-        if natives.is_empty() {
+        if configs.is_empty() {
             return Err(format!("{name}: there are no virtual hosts").into());
         }
         let ids = report["differences"].as_array().ok_or("no differences")?;
@@ -134,7 +140,7 @@ impl Case {
                 differences: ids.iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect(),
             }
         };
-        Ok(natives.into_iter().enumerate().map(of_one).collect())
+        Ok(configs.into_iter().enumerate().map(of_one).collect())
     }
 
     fn listener_name(&self, which: &str) -> String {

@@ -136,13 +136,13 @@ impl Finding {
         serde_json::Deserializer::from_str(from).into_iter().next()?.ok()
     }
 
-    /// The path that it speaks of.
+    /// The path that it speaks of; empty: every path.
     fn path(&self) -> &str {
-        let scope = self.message.split_once("something else for ").map_or("", |(_, scope)| scope);
-        match scope.find('/') {
+        let (_, scope) = self.message.split_once("something else for ").unwrap_or_default();
+        match scope.split_once(" of ") {
             _ if self.text.starts_with('/') => &self.text,
-            Some(start) => scope[start..].trim_end_matches('/'),
-            None => "",
+            Some((path, _)) if path.starts_with('/') => path.trim_end_matches('/'),
+            _ => "",
         }
     }
 

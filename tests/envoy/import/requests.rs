@@ -210,6 +210,15 @@ fn samples(expression: &str) -> Vec<String> {
     samples
 }
 
+/// Paths that an expression accepts.
+fn sample_paths(expression: &str) -> Vec<String> {
+    let rooted = |it: String| if it.starts_with('/') { it } else { format!("/{it}") };
+    let mut paths: Vec<String> = samples(expression).into_iter().map(rooted).collect();
+    paths.retain(|path| matches(expression, path));
+    paths.truncate(3);
+    paths
+}
+
 /// How a route compares a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
@@ -459,7 +468,7 @@ impl Site {
         let mut texts = Vec::new();
         for Path { kind, text } in &self.paths {
             match &**kind {
-                "regex" => push_all(&mut texts, samples(text).into_iter().take(1)),
+                "regex" => push_all(&mut texts, sample_paths(text).into_iter().take(1)),
                 _ if text.is_empty() => push_all(&mut texts, ["/".to_owned()]),
                 _ => push_all(&mut texts, [text.clone()]),
             }
@@ -481,7 +490,7 @@ impl Site {
         for Path { kind, text } in &self.paths {
             let bare = text.trim_end_matches('/');
             let paths = match &**kind {
-                "regex" => samples(text).into_iter().take(3).collect(),
+                "regex" => sample_paths(text),
                 _ => vec![
                     bare.to_owned(),
                     format!("{bare}/"),
