@@ -23,13 +23,32 @@ pub fn read<'d>(
     }
     let spec = resource.get("spec")?;
     let rules = spec.list("http");
-    if !rules.iter().any(|rule| rule.get("corsPolicy").is_some()) {
-        return Some(Vec::new());
+    if rules.iter().any(|rule| rule.get("corsPolicy").is_some()) {
+        let stated = read_rules(resource, &spec, list, account);
+        if stated.iter().all(|stated| stated.cors.is_none()) {
+            let why = "no policy for them is carried over";
+            spec.get("hosts").inspect(|hosts| account.withdraw(hosts, &Remark::Ignored { why }));
+        }
+        return Some(stated);
     }
+    // Of rules without CORS there is nothing to say but where they stand.
+    let mut aside = Account::default();
+    let mut stated = read_rules(resource, &spec, list, &mut aside);
+    stated.iter_mut().for_each(|one| one.aside.add(&aside));
+    Some(stated)
+}
+
+fn read_rules<'d>(
+    resource: &Field<'d>,
+    spec: &Field<'d>,
+    list: usize,
+    account: &mut Account,
+) -> Vec<Stated<'d>> {
+    let rules = spec.list("http");
     let name = resource.text_at(&["metadata", "name"]).unwrap_or("virtual-service");
-    let named = account.list(&spec, "hosts");
+    let named = account.list(spec, "hosts");
     if named.is_empty() {
-        account.note(&spec, &Remark::NoHosts);
+        account.note(spec, &Remark::NoHosts);
     }
     let of_resource = hosts(&named, |host| host == "*", account);
     spec.get("hosts").inspect(|field| account.close(field));
@@ -39,7 +58,7 @@ pub fn read<'d>(
     let Some(of_resource) = of_resource else {
         let why = "none of its hosts is carried over";
         spec.get("http").inspect(|rules| account.remark(rules, &Remark::Ignored { why }));
-        return Some(Vec::new());
+        return Vec::new();
     };
     let several = rules.len() > 1;
     let mut stated = Vec::new();
@@ -64,11 +83,7 @@ pub fn read<'d>(
         let inherited = spec.get("hosts").into_iter().collect();
         stated.push(Stated { name, field: rule, hosts, paths, list, cors, aside, inherited });
     }
-    if stated.iter().all(|stated| stated.cors.is_none()) {
-        let why = "no policy for them is carried over";
-        spec.get("hosts").inspect(|hosts| account.withdraw(hosts, &Remark::Ignored { why }));
-    }
-    Some(stated)
+    stated
 }
 
 /// `CorsPolicy`
