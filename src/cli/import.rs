@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use account::{Account, resources};
-use differences::{Difference, ENVOY};
+use differences::Difference;
 use merge::Configuration;
 use scope::Stated;
 
@@ -59,7 +59,7 @@ struct Imported {
     account: Account,
     configuration: Configuration,
     /// What is different whatever the policy says.
-    differences: &'static [Difference],
+    differences: Vec<&'static Difference>,
 }
 
 /// Imports policies and prints what they come to.
@@ -105,8 +105,9 @@ impl Imported {
             stated.extend(envoy::read(resource, &mut account).unwrap_or_default());
         }
         stated.extend(gateway_api::read(&resources, &mut account));
-        let differences: &[_] = if stated.is_empty() { &[] } else { &ENVOY };
-        stated.extend(ingress_nginx::read(&resources, &mut account));
+        let of_nginx = ingress_nginx::read(&resources, &mut account);
+        let differences = differences::of(!stated.is_empty(), !of_nginx.is_empty());
+        stated.extend(of_nginx);
         let configuration = Configuration::of(&stated, &mut account);
         Self { documents, account, configuration, differences }
     }
@@ -132,7 +133,7 @@ impl Imported {
         let carried = count(self.account.carried().count(), "value", "values");
         let found = report::tally(findings.iter()).unwrap_or_else(|| "nothing found".to_owned());
         writeln!(stderr, "{carried} carried over: {found}")?;
-        differences::write_text(self.differences, &mut stderr)?;
+        differences::write_text(&self.differences, &mut stderr)?;
         stderr.flush()
     }
 
@@ -153,7 +154,7 @@ impl Imported {
         }
         write_list(found.into_iter(), to)?;
         write!(to, ",\n\"differences\": ")?;
-        write_list(self.differences.iter().map(Difference::json), to)?;
+        write_list(self.differences.iter().map(|it| it.json()), to)?;
         writeln!(to, "}}")
     }
 }

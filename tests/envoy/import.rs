@@ -4,6 +4,7 @@
 //! Each folder of `tests/import` that holds what a control plane makes of its source is a case.
 
 mod compare;
+mod nginx;
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,7 +22,7 @@ use crate::client::{self, Http2, Protocol, Result};
 use crate::process::Envoy;
 use crate::table::{self, Reply, Request};
 use crate::upstream;
-use compare::{Exchange, Finding, Got, Known, ROUTE};
+use compare::{Difference, Exchange, Finding, Got, Known, ROUTE};
 use requests::{Asked, Site, Texts, UPSTREAMS, Upstream};
 
 const TYPES: &str = "type.googleapis.com/envoy.extensions";
@@ -48,16 +49,17 @@ struct Case {
     texts: Texts,
 }
 
-pub fn trial() -> Trial {
+pub fn trials() -> [Trial; 2] {
+    [trial(), nginx::trial()]
+}
+
+fn trial() -> Trial {
     Trial::test("imported policies, beside Envoy's own filter", || {
         let folders = KINDS.iter().flat_map(|kind| folders(kind));
         let cases: Vec<Case> =
             folders.map(Case::of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         assert!(cases.len() > 20, "only {} cases", cases.len());
-        let mut replies = Replies::default();
-        for origin in cases.iter().flat_map(|case| case.texts.origins()) {
-            UPSTREAMS.iter().for_each(|upstream| replies.add(&origin, *upstream));
-        }
+        let replies = Replies::of(&cases);
         let listeners: Vec<Value> = cases.iter().flat_map(Case::listeners).collect();
         let port = upstream::start(replies.all.clone())?;
         let envoy = Envoy::start(of_listeners(&listeners, port), 1)?;
@@ -65,25 +67,39 @@ pub fn trial() -> Trial {
         let mut unexplained = Vec::new();
         let mut count = 0;
         for case in &cases {
-            let mut exchanges = exchanges(case, &envoy, case.texts.requests(), &replies)?;
+            let ports = ["native", "imported"].map(|which| envoy.port(&case.listener_name(which)));
+            let mut exchanges = exchanges(ports, case.texts.requests(), &replies)?;
             let more = case.more(&exchanges);
-            exchanges.extend(self::exchanges(case, &envoy, more, &replies)?);
+            exchanges.extend(self::exchanges(ports, more, &replies)?);
             count += exchanges.len();
-            unexplained.extend(case.unexplained(&exchanges, &mut seen));
+            let known = Known::of(&case.texts, &case.findings, &exchanges);
+            let reasons =
+                |exchange: &Exchange, difference: &Difference| known.reasons(exchange, difference);
+            unexplained.extend(case.unexplained(&exchanges, &mut seen, reasons));
         }
-        let fixed: BTreeSet<&String> = cases.iter().flat_map(|case| &case.differences).collect();
-        let unseen: Vec<_> = fixed.into_iter().filter(|id| !seen.contains_key(*id)).collect();
-        if unexplained.is_empty() && unseen.is_empty() {
-            eprintln!("{count} requests");
-            return Ok(());
-        }
-        let shown: Vec<_> = unexplained.iter().take(10).cloned().collect();
-        Err(Failed::from(format!(
-            "{count} requests, {} differences without one reason, listed but not seen: {unseen:?}\n\n{}\n\nseen: {seen:#?}",
-            unexplained.len(),
-            shown.join("\n\n")
-        )))
+        conclude(&cases, count, &seen, &unexplained).map_err(Failed::from)
     })
+}
+
+/// Fails where a difference has no reason, or where none is seen that is said to be of every policy.
+fn conclude(
+    cases: &[Case],
+    count: usize,
+    seen: &BTreeMap<String, usize>,
+    unexplained: &[String],
+) -> std::result::Result<(), String> {
+    let fixed: BTreeSet<&String> = cases.iter().flat_map(|case| &case.differences).collect();
+    let unseen: Vec<_> = fixed.into_iter().filter(|id| !seen.contains_key(*id)).collect();
+    if unexplained.is_empty() && unseen.is_empty() {
+        eprintln!("{count} requests");
+        return Ok(());
+    }
+    let shown: Vec<_> = unexplained.iter().take(10).cloned().collect();
+    Err(format!(
+        "{count} requests, {} differences without one reason, listed but not seen: {unseen:?}\n\n{}\n\nseen: {seen:#?}",
+        unexplained.len(),
+        shown.join("\n\n")
+    ))
 }
 
 fn folders(kind: &str) -> Vec<PathBuf> {
@@ -114,15 +130,21 @@ impl Case {
             .map_err(|e| format!("{}: {e}: {}", folder.display(), output.stderr.escape_ascii()))?;
         let read = |file: &PathBuf| Ok((file.display().to_string(), fs::read_to_string(file)?));
         let sources = files.iter().map(read).collect::<Result<BTreeMap<_, _>>>()?;
-        let native = folder.join("native.yaml");
+        let (native, conf) = (folder.join("native.yaml"), folder.join("nginx.conf"));
         let natives = if native.exists() { vec![native] } else { files.clone() };
         let mut configs = Vec::new();
-        for file in &natives {
-            // `off` is a name here.
-            let options = serde_saphyr::options! { strict_booleans: true };
-            let text = fs::read_to_string(file)?;
-            let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(&text, options)?;
-            documents.into_iter().for_each(|it| collect_routes(&in_snake_case(it), &mut configs));
+        if conf.exists() {
+            configs.push(nginx::read(&conf));
+        } else {
+            for file in &natives {
+                // `off` is a name here.
+                let options = serde_saphyr::options! { strict_booleans: true };
+                let text = fs::read_to_string(file)?;
+                let documents: Vec<Value> =
+                    serde_saphyr::from_multiple_with_options(&text, options)?;
+                let documents = documents.into_iter().map(in_snake_case);
+                documents.for_each(|it| collect_routes(&it, &mut configs));
+            }
         }
         let name = folder.strip_prefix(table::tests().join("import"))?.display().to_string();
         if configs.is_empty() {
@@ -158,12 +180,17 @@ impl Case {
         of_native["http_filters"].as_array_mut().unwrap().insert(0, cors);
         of_native["route_config"] = self.native.clone();
         number_routes(&mut of_native["route_config"]);
-        let ours = filter(&string_value(&self.policy.to_string()), None);
-        let mut ours = listener(&self.listener_name("imported"), Some(&ours));
+        let mut ours = self.imported();
         let of_ours = manager(&mut ours);
         of_ours["route_config"] = self.native.clone();
         drop_cors(&mut of_ours["route_config"]);
         [native, ours]
+    }
+
+    /// With our filter, and a route for everything.
+    fn imported(&self) -> Value {
+        let ours = filter(&string_value(&self.policy.to_string()), None);
+        listener(&self.listener_name("imported"), Some(&ours))
     }
 
     /// What else to ask: where an origin is allowed at a route, all that it can ask for.
@@ -179,17 +206,17 @@ impl Case {
     }
 
     /// The differences that nothing says, each with its request; the others are counted in `seen`.
-    fn unexplained(
+    fn unexplained<'k>(
         &self,
         exchanges: &[Exchange],
         seen: &mut BTreeMap<String, usize>,
+        reasons: impl Fn(&Exchange, &Difference) -> BTreeSet<&'k str>,
     ) -> Vec<String> {
-        let known = Known::of(&self.texts, &self.findings, exchanges);
         // One of each: an error tends to show in many requests.
         let mut unexplained = BTreeMap::new();
         for exchange in exchanges {
             for difference in exchange.differences() {
-                let reasons: Vec<&str> = known.reasons(exchange, &difference).into_iter().collect();
+                let reasons: Vec<&str> = reasons(exchange, &difference).into_iter().collect();
                 match reasons[..] {
                     [reason] if self.says(reason) => {
                         *seen.entry(reason.to_owned()).or_default() += 1
@@ -202,6 +229,12 @@ impl Case {
             }
         }
         unexplained.into_iter().map(|(what, exchange)| format!("{what}\n{exchange}")).collect()
+    }
+
+    /// The first of some rules of which `import` has a finding.
+    fn rules<const N: usize>(&self, rules: [&str; N]) -> BTreeSet<&str> {
+        let found = |rule: &&str| self.findings.iter().find(|it| it.rule == **rule);
+        rules.iter().find_map(found).map(|it| &*it.rule).into_iter().collect()
     }
 
     /// Whether `import` says so, of this policy or of all.
@@ -306,6 +339,14 @@ struct Replies {
 }
 
 impl Replies {
+    fn of(cases: &[Case]) -> Self {
+        let mut replies = Self::default();
+        for origin in cases.iter().flat_map(|case| case.texts.origins()) {
+            UPSTREAMS.iter().for_each(|upstream| replies.add(&origin, *upstream));
+        }
+        replies
+    }
+
     fn add(&mut self, lines: &[String], upstream: Upstream) {
         let next = self.names.len().to_string();
         let key = (upstream, lines.to_vec());
@@ -344,16 +385,12 @@ impl Replies {
 
 /// Asks both.
 fn exchanges(
-    case: &Case,
-    envoy: &Envoy,
+    ports: [u16; 2],
     all: Vec<(Asked, Upstream)>,
     replies: &Replies,
 ) -> Result<Vec<Exchange>> {
-    let connect = |which: &str| {
-        let port = envoy.port(&case.listener_name(which));
-        client::run(async move { Ok(Arc::new(Http2::to(port).await?)) })
-    };
-    let both = [connect("native")?, connect("imported")?];
+    let connect = |port| client::run(async move { Ok(Arc::new(Http2::to(port).await?)) });
+    let both = [connect(ports[0])?, connect(ports[1])?];
     let mut exchanges = Vec::new();
     for batch in all.chunks(BATCH) {
         let sent: Vec<_> = batch

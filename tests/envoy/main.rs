@@ -60,7 +60,8 @@ fn main() -> ExitCode {
     trials.extend(reports::trials());
     trials.extend([rollout::trial(), config_dump::trial()]);
     trials.extend(capabilities::trials());
-    trials.extend([probe::trial(), render::trial(), import::trial()]);
+    trials.extend([probe::trial(), render::trial()]);
+    trials.extend(import::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
         return ExitCode::FAILURE;

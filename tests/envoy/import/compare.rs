@@ -39,7 +39,7 @@ impl Got {
         Self { answer: answer(response), details, route }
     }
 
-    fn header(&self, name: &str) -> Option<String> {
+    pub fn header(&self, name: &str) -> Option<String> {
         let value = self.answer.headers.get(name)?;
         Some(String::from_utf8_lossy(value).into_owned())
     }
@@ -54,11 +54,15 @@ impl Got {
         elements.filter(|it| !it.is_empty()).collect()
     }
 
+    pub fn status(&self) -> u16 {
+        self.answer.status
+    }
+
     pub fn grants(&self) -> bool {
         self.header(ACAO).is_some()
     }
 
-    fn is_from_upstream(&self) -> bool {
+    pub fn is_from_upstream(&self) -> bool {
         self.answer.from == Source::Upstream
     }
 
@@ -71,12 +75,12 @@ impl Got {
 /// The header with the number of the route that an upstream's answer came by.
 pub const ROUTE: &str = "x-route";
 
-const ACAO: &str = "access-control-allow-origin";
-const ACAC: &str = "access-control-allow-credentials";
-const ACAM: &str = "access-control-allow-methods";
-const ACAH: &str = "access-control-allow-headers";
+pub const ACAO: &str = "access-control-allow-origin";
+pub const ACAC: &str = "access-control-allow-credentials";
+pub const ACAM: &str = "access-control-allow-methods";
+pub const ACAH: &str = "access-control-allow-headers";
 const ACEH: &str = "access-control-expose-headers";
-const ACMA: &str = "access-control-max-age";
+pub const ACMA: &str = "access-control-max-age";
 
 /// What is said about a field of the source.
 #[derive(Debug)]
@@ -118,7 +122,8 @@ impl Finding {
 
     /// Whether it is about a name in the list that is sent as `header`.
     fn names(&self, header: &str, name: &str) -> bool {
-        let field = snake_case(&self.field);
+        // Those of annotations have hyphens.
+        let field = snake_case(&self.field).replace('-', "_");
         let concerns = match header {
             ACAM => field.contains("allow_methods"),
             ACAH => field.contains("allow_headers"),
@@ -181,7 +186,7 @@ impl Finding {
     }
 }
 
-fn path_of(target: &Target) -> &str {
+pub fn path_of(target: &Target) -> &str {
     target.path.split('?').next().unwrap()
 }
 
@@ -189,7 +194,7 @@ fn path_of(target: &Target) -> &str {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Difference {
     pub field: &'static str,
-    native: String,
+    pub native: String,
     ours: String,
 }
 
@@ -235,7 +240,7 @@ impl Display for Exchange {
         for (name, value) in &self.upstream {
             write!(f, "\n  {name}: {}", value.escape_ascii())?;
         }
-        for (who, got) in [("Envoy's filter", &self.native), ("ours", &self.ours)] {
+        for (who, got) in [("native", &self.native), ("ours", &self.ours)] {
             write!(f, "\n{who} ({}): {}", got.details, got.answer)?;
         }
         Ok(())
@@ -300,6 +305,11 @@ impl<'k> Known<'k> {
         }
     }
 
+    /// The same request, where upstream says nothing about CORS.
+    pub fn bare(&self, asked: &Asked) -> &'k Exchange {
+        self.bare[asked]
+    }
+
     /// The ids that say why both answers differ so; one, if all is well.
     pub fn reasons(&self, exchange: &Exchange, difference: &Difference) -> BTreeSet<&'k str> {
         let asked = &exchange.asked;
@@ -327,7 +337,7 @@ impl<'k> Known<'k> {
     }
 
     /// `Vary` as it was, and what our answers vary on.
-    fn is_vary(&self, exchange: &Exchange) -> bool {
+    pub fn is_vary(&self, exchange: &Exchange) -> bool {
         let mut added = vec!["origin"];
         if exchange.asked.is_preflight() && !exchange.ours.is_from_upstream() {
             added.extend(["access-control-request-method", "access-control-request-headers"]);
@@ -350,7 +360,7 @@ impl<'k> Known<'k> {
     }
 
     /// Why other requests are concerned than before.
-    fn by_place(&self, exchange: &Exchange) -> BTreeSet<&'k str> {
+    pub fn by_place(&self, exchange: &Exchange) -> BTreeSet<&'k str> {
         let target = &exchange.asked.target;
         if is_ambiguous(path_of(target)) {
             return ["ambiguous-paths"].into();
@@ -406,7 +416,7 @@ impl<'k> Known<'k> {
     }
 
     /// Why a refusal looks different.
-    fn by_refusal(&self, exchange: &Exchange, difference: &Difference) -> BTreeSet<&'k str> {
+    pub fn by_refusal(&self, exchange: &Exchange, difference: &Difference) -> BTreeSet<&'k str> {
         let (native, ours) = (&exchange.native, &exchange.ours);
         let no_grant = ours.answer.headers.keys().all(|name| name == "vary");
         if exchange.asked.is_preflight() && ours.answer.status == 403 && no_grant {
@@ -423,7 +433,7 @@ impl<'k> Known<'k> {
     }
 
     /// Why a grant looks different.
-    fn by_form(&self, exchange: &Exchange, difference: &Difference) -> BTreeSet<&'k str> {
+    pub fn by_form(&self, exchange: &Exchange, difference: &Difference) -> BTreeSet<&'k str> {
         let (native, ours, asked) = (&exchange.native, &exchange.ours, &exchange.asked);
         let field = difference.field;
         let origin = asked.origin.join(",");
@@ -547,7 +557,7 @@ fn spaced(list: &str) -> String {
 }
 
 /// Whether servers may read a path differently.
-fn is_ambiguous(path: &str) -> bool {
+pub fn is_ambiguous(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let segment = |it: &str| ["", ".", ".."].contains(&it.split(';').next().unwrap());
     let segments: Vec<&str> = lower.trim_start_matches('/').split('/').collect();

@@ -116,7 +116,7 @@ fn is_in_part(policy: &Value) -> bool {
 /// A virtual host: what its routes look at.
 #[derive(Debug, Default)]
 pub struct Site {
-    domains: Vec<String>,
+    pub domains: Vec<String>,
     pub paths: BTreeSet<Path>,
     /// What a route asks for beside host and path.
     conditions: BTreeSet<(String, String)>,
