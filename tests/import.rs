@@ -543,13 +543,154 @@ fn virtual_service() -> impl Strategy<Value = Value> {
     })
 }
 
+/// The CORS filter of Gateway API, or CORS of Envoy Gateway.
+fn cors() -> impl Strategy<Value = Value> {
+    let origin = select(vec![
+        "*",
+        "https://app.example.com",
+        "https://*.example.com",
+        "https://*",
+        "http://localhost:3000",
+        "https://a.example.com:443",
+        "null",
+        "",
+    ]);
+    let name = select(vec!["*", "PUT", "delete", "x-id", "cookie", "a b", ""]);
+    let age = select(vec![json!(5), json!(-1), json!(1e9), json!(0.5), json!("1h"), json!("x")]);
+    (vec(origin, 0..4), vec(name, 0..4), option::of(age), any::<bool>()).prop_map(
+        |(origins, names, age, credentials)| {
+            json!({
+                "allowOrigins": origins,
+                "allowMethods": names,
+                "allowHeaders": names,
+                "exposeHeaders": names,
+                "maxAge": age,
+                "allowCredentials": credentials,
+            })
+        },
+    )
+}
+
+/// A route, with what is attached to it or to its Gateway.
+fn gateway_api() -> impl Strategy<Value = Value> {
+    let host = select(vec!["a.example.com", "*.example.com", "*.a.example.com", "A..b", ""]);
+    let path = select(vec!["/", "/api", "/api/", "/api/v1", "api", "/a//b", ""]);
+    let kind = select(vec!["PathPrefix", "Exact", "RegularExpression"]);
+    let matched =
+        (path, kind).prop_map(|(value, kind)| json!({ "path": { "type": kind, "value": value } }));
+    let rule = (vec(matched, 0..3), option::of(cors())).prop_map(|(matches, cors)| {
+        let filters: Vec<Value> =
+            cors.into_iter().map(|cors| json!({ "type": "CORS", "cors": cors })).collect();
+        json!({ "name": "one", "matches": matches, "filters": filters })
+    });
+    let target = (
+        select(vec!["HTTPRoute", "Gateway", "GRPCRoute"]),
+        select(vec!["a", "b"]),
+        option::of(select(vec!["one", "two"])),
+    );
+    let name = select(vec!["a", "b"]);
+    prop_oneof![
+        (name.clone(), vec(host.clone(), 0..3), vec(rule, 0..3)).prop_map(|(name, hosts, rules)| {
+            json!({
+                "kind": "HTTPRoute",
+                "metadata": { "name": name },
+                "spec": { "parentRefs": [{ "name": "a" }], "hostnames": hosts, "rules": rules },
+            })
+        }),
+        (name.clone(), vec(host, 0..3)).prop_map(|(name, hosts)| {
+            let listener = |host: &&str| json!({ "name": "one", "hostname": host });
+            let listeners: Vec<Value> = hosts.iter().map(listener).collect();
+            json!({
+                "kind": "Gateway",
+                "metadata": { "name": name },
+                "spec": { "listeners": listeners },
+            })
+        }),
+        (name, vec(target, 0..3), option::of(cors()), any::<bool>()).prop_map(
+            |(name, targets, cors, merges)| {
+                let target = |(kind, name, section): &(&str, &str, Option<&str>)| {
+                    json!({ "kind": kind, "name": name, "sectionName": section })
+                };
+                let targets: Vec<Value> = targets.iter().map(target).collect();
+                json!({
+                    "kind": "SecurityPolicy",
+                    "metadata": { "name": name },
+                    "spec": {
+                        "targetRefs": targets,
+                        "cors": cors,
+                        "mergeType": merges.then_some("StrategicMerge"),
+                    },
+                })
+            }
+        ),
+    ]
+}
+
+/// An Ingress with the annotations of ingress-nginx.
+fn ingress() -> impl Strategy<Value = Value> {
+    let name = select(vec![
+        "enable-cors",
+        "cors-allow-origin",
+        "cors-allow-methods",
+        "cors-allow-headers",
+        "cors-expose-headers",
+        "cors-allow-credentials",
+        "cors-max-age",
+        "server-alias",
+        "use-regex",
+        "rewrite-target",
+        "canary",
+    ]);
+    let value = select(vec![
+        "true",
+        "false",
+        "",
+        "*",
+        "https://app.example.com, https://*.example.com",
+        "https://app.example.com/",
+        "PUT, DELETE",
+        "x-a,cookie",
+        "600",
+        "-1",
+        "/$1",
+        "b.example.com,~x",
+    ]);
+    let path = (
+        option::of(select(vec!["/", "/api", "/api/", "/api(/|$)(.*)", "/v[0-9]", "api"])),
+        option::of(select(vec!["Exact", "Prefix", "ImplementationSpecific"])),
+    )
+        .prop_map(|(path, kind)| json!({ "path": path, "pathType": kind }));
+    let host = option::of(select(vec!["a.example.com", "*.example.com", "", "a..b"]));
+    let rule = (host, vec(path, 0..3))
+        .prop_map(|(host, paths)| json!({ "host": host, "http": { "paths": paths } }));
+    (vec((name, value), 0..8), vec(rule, 0..3), any::<bool>(), "[a-c]").prop_map(
+        |(annotations, rules, default, name)| {
+            let mut all = json!({ "nginx.ingress.kubernetes.io/enable-cors": "true" });
+            for (name, value) in annotations {
+                all[format!("nginx.ingress.kubernetes.io/{name}")] = value.into();
+            }
+            json!({
+                "kind": "Ingress",
+                "metadata": { "name": name, "annotations": all },
+                "spec": { "rules": rules, "defaultBackend": default.then(|| json!({})) },
+            })
+        },
+    )
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_filter_loads_what_any_source_comes_to(services in vec(virtual_service(), 1..3)) {
+    fn the_filter_loads_what_any_source_comes_to(
+        resources in prop_oneof![
+            vec(virtual_service(), 1..3),
+            vec(gateway_api(), 1..6),
+            vec(ingress(), 1..3),
+        ],
+    ) {
         let folder = tempfile::tempdir().unwrap();
-        let documents: Vec<String> = services.iter().map(Value::to_string).collect();
+        let documents: Vec<String> = resources.iter().map(Value::to_string).collect();
         let (_, policy, complaint) = run(&["import", "-"], folder.path(), &documents.join("\n---\n"));
         // Where nothing is in force, nothing is printed.
         if !policy.is_empty() {

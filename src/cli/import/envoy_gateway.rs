@@ -83,6 +83,10 @@ fn policy<'d>(
                 _ => notes.carry(&field),
             }
         }
+        let listener = target.reference.get("sectionName");
+        if let Some(listener) = listener.filter(|_| is_gateway_at(target.index, resources)) {
+            notes.note(&listener, &Remark::Placement { what: "the source names a listener" });
+        }
     }
     let merges = spec.get("mergeType").is_some();
     let cors = object
@@ -90,6 +94,10 @@ fn policy<'d>(
         .filter(|_| !merges)
         .map(|object| cors(std::slice::from_ref(object), account));
     Some(Policy { resource: resource.clone(), object, cors, merges, targets, decides: false })
+}
+
+fn is_gateway_at(index: usize, resources: &[Field<'_>]) -> bool {
+    resources.get(index).is_some_and(is_gateway)
 }
 
 /// What a policy is attached to, and what of it is not among the resources.
@@ -296,6 +304,9 @@ fn of_gateways<'d>(
                     continue;
                 }
                 let mut listeners = listeners(gateway, None);
+                if target.section.is_none() {
+                    listeners.extend(of_sets(target.index, resources));
+                }
                 listeners.retain(|listener| {
                     target.section.is_none() || listener.text_at(&["name"]) == target.section
                 });
@@ -330,6 +341,15 @@ fn of_gateways<'d>(
             }
         }
     }
+}
+
+/// The listeners that sets add to a Gateway.
+fn of_sets<'d>(gateway: usize, resources: &[Field<'d>]) -> Vec<Field<'d>> {
+    let is_added = |set: &&Field<'d>| {
+        is_gateway(set)
+            && parents(set, resources).first().is_some_and(|(above, _)| *above == Some(gateway))
+    };
+    resources.iter().filter(is_added).flat_map(|set| listeners(set, None)).collect()
 }
 
 /// What a rule takes from its Gateway, as far as it stands inside of something that

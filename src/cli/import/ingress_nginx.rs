@@ -274,8 +274,8 @@ fn is_list(text: &str, is_part: impl Fn(char) -> bool) -> bool {
         })
 }
 
-/// Whether a list of origins is valid as a whole, spaces left out:
-/// `^((((([a-z]+://)?(\*\.)?[A-Za-z0-9\-.]*(:\d+)?,?)|null)+)|\*)?$`
+/// Whether a list of origins is valid as a whole, spaces left out: names, commas,
+/// `*.`, `:` before a digit, and `://` behind a small letter.
 fn are_origins(text: &str) -> bool {
     let text: String = text.chars().filter(|c| *c != ' ').collect();
     let (mut rest, mut before) = (&*text, ' ');
@@ -293,8 +293,8 @@ fn are_origins(text: &str) -> bool {
     true
 }
 
-/// Whether an element of such a list counts:
-/// `^([a-z]+://(\*\.)?[A-Za-z0-9\-.]*(:\d+)?|\*|null)?$`
+/// Whether an element of such a list counts: `null`, or a scheme in small letters, a
+/// host that may begin with `*.`, and a port if there is one.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return text == "null" };
     let rest = rest.strip_prefix("*.").unwrap_or(rest);
@@ -459,4 +459,93 @@ fn prefix(expression: &str) -> Option<(Compared, String)> {
     let plain =
         text.replace("\\.", "").chars().all(|c| c.is_ascii_alphanumeric() || "/_-~%".contains(c));
     plain.then(|| (compared, text.replace("\\.", ".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_valid_as_in_the_controller() {
+        let rows = [
+            ("https://a.example.com", true),
+            ("https://a.example.com, http://*.b.example.com:8080,null", true),
+            ("a.example.com:80", true),
+            ("https://a.example.com https://b.example.com", true),
+            ("https://a.example.com,", true),
+            ("https://a.example.com/", false),
+            ("HTTPS://a.example.com", false),
+            ("https://a.example.com,*", false),
+            ("https://*", false),
+            ("https://a.example.com:*", false),
+            ("https://a.example.com:", false),
+            ("https://a_b.example.com", false),
+            ("https://a.example.com\n", false),
+            ("https://münchen.example", false),
+        ];
+        for (text, valid) in rows {
+            assert_eq!(are_origins(text), valid, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn elements_count_as_in_the_controller() {
+        let rows = [
+            ("https://a.example.com", true),
+            ("myprotocol://*.A.example.com:9000", true),
+            ("https://", true),
+            ("null", true),
+            ("a.example.com", false),
+            ("h2://a.example.com", false),
+            ("https://a.example.com https://b.example.com", false),
+            ("https://*.*.example.com", false),
+            ("https://a.example.com:80:81", false),
+            ("Null", false),
+        ];
+        for (text, counts) in rows {
+            assert_eq!(is_origin(text), counts, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_valid_as_in_the_controller() {
+        let rows = [
+            ("GET", true),
+            ("GET, put", true),
+            ("GET,PUT", true),
+            ("GET PUT", true),
+            ("GET, ", true),
+            ("GET,  PUT", false),
+            ("GET,,PUT", false),
+            (" GET", false),
+            ("GET ,PUT", false),
+            ("X-GET", false),
+            ("", false),
+        ];
+        for (text, valid) in rows {
+            assert_eq!(is_list(text, |c| c.is_ascii_alphabetic()), valid, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn expressions_are_prefixes_where_they_say_no_more() {
+        let rows = [
+            ("/api(/|$)(.*)", Some((Compared::Segments, "/api"))),
+            ("/api(/|$)", Some((Compared::Segments, "/api"))),
+            ("/api", Some((Compared::Text, "/api"))),
+            ("/api/(.*)", Some((Compared::Text, "/api/"))),
+            ("/api/?(.*)", Some((Compared::Text, "/api"))),
+            ("/v1\\.0/.*", Some((Compared::Text, "/v1.0/"))),
+            ("/(.*)", Some((Compared::Text, "/"))),
+            ("/v1.0", None),
+            ("/api(/v1)?", None),
+            ("/[a-z]+", None),
+            ("/api$", None),
+            ("/a|/b", None),
+        ];
+        for (text, expected) in rows {
+            let expected = expected.map(|(compared, prefix)| (compared, prefix.to_owned()));
+            assert_eq!(prefix(text), expected, "{text}");
+        }
+    }
 }
