@@ -30,9 +30,10 @@ const TYPES: &str = "type.googleapis.com/envoy.extensions";
 /// The kinds of sources whose policies Envoy's own filter is in charge of.
 const KINDS: [&str; 4] = ["istio", "envoy", "gateway-api", "envoy-gateway"];
 
-/// Sources of which Envoy has no routes: a text inside of another resource, a policy by itself, and
-/// what Envoy refuses.
-const NOT_COMPARED: [&str; 3] = ["envoy/bootstrap", "envoy/fragment", "envoy/unreadable"];
+/// Sources of which Envoy has no routes: a text inside of another resource, a policy by itself, routes
+/// that a tree of matchers chooses, and what Envoy refuses.
+const NOT_COMPARED: [&str; 5] =
+    ["envoy/bootstrap", "envoy/fragment", "envoy/matcher", "envoy/unreadable", "istio/unreadable"];
 
 /// Requests that are on their way at once.
 const BATCH: usize = 64;
