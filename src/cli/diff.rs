@@ -84,9 +84,25 @@ struct View {
 /// What the operating system says, and a sentence on a file without a policy.
 pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let files = [PolicyFile::read(&arguments.old)?, PolicyFile::read(&arguments.new)?];
-    let Some(views) = views(&files, arguments.environment.as_deref()) else {
-        return Ok(ExitCode::from(2));
+    let views = match views(&files, arguments.environment.as_deref()) {
+        Ok(views) => views,
+        Err((file, problems)) => {
+            file.write(&problems, &mut anstream::stderr().lock())?;
+            return Ok(ExitCode::from(2));
+        }
     };
+    let sections = sections(&files, &views);
+    let mut stdout = anstream::stdout().lock();
+    match arguments.format {
+        Format::Text => print::text(&sections, views.len(), &mut stdout)?,
+        Format::Json => writeln!(stdout, "{:#}", print::json(&sections))?,
+    }
+    stdout.flush()?;
+    Ok(ExitCode::from(u8::from(arguments.deny_widening && print::widens(&sections))))
+}
+
+/// What changes, with the environments in which it is the same put together.
+fn sections(files: &[PolicyFile; 2], views: &[View]) -> Vec<Section> {
     let [old, new] = files.each_ref().map(|file| {
         let mut scopes = Scopes::default();
         file.each_policy(|policy| scopes.add(policy));
@@ -94,7 +110,7 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     });
     let regions = regions(&old, &new);
     let mut sections: Vec<Section> = Vec::new();
-    for view in &views {
+    for view in views {
         for section in view.sections(&regions, views.len() > 1) {
             let same = |known: &&mut Section| {
                 (&known.regions, &known.policies, &known.changes)
@@ -106,41 +122,39 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
             }
         }
     }
-    let mut stdout = anstream::stdout().lock();
-    match arguments.format {
-        Format::Text => print::text(&sections, views.len(), &mut stdout)?,
-        Format::Json => writeln!(stdout, "{:#}", print::json(&sections))?,
-    }
-    stdout.flush()?;
-    Ok(ExitCode::from(u8::from(arguments.deny_widening && print::widens(&sections))))
+    sections
 }
 
-/// The configurations in every environment, or nothing if the filter would
-/// refuse one of them for another reason than its environment; standard error
-/// tells why.
-fn views(files: &[PolicyFile; 2], only: Option<&str>) -> Option<Vec<View>> {
+/// The configurations in every environment.
+///
+/// # Errors
+///
+/// The first file that the filter would refuse for another reason than its
+/// environment, and why.
+fn views<'f>(
+    files: &'f [PolicyFile; 2],
+    only: Option<&str>,
+) -> Result<Vec<View>, (&'f PolicyFile, Diagnostics)> {
     let mut names = files[0].environments();
     let more = files[1].environments();
     names.extend(more.into_iter().filter(|name| !files[0].environments().contains(name)));
     if let Some(only) = only {
         names = vec![only.to_owned()];
     }
-    let mut refused = false;
-    let mut view = |environment: Option<&str>| {
-        let policies = files.each_ref().map(|file| {
+    let view = |environment: Option<&str>| {
+        let mut policies = [None, None];
+        for (policies, file) in policies.iter_mut().zip(files) {
             let mut problems = Diagnostics::default();
-            let policies = file.compile(environment, &mut problems);
-            if policies.is_none() && (only.is_some() || !is_unlisted(&problems)) && !refused {
-                refused = true;
-                let _ = file.write(&problems, &mut anstream::stderr().lock());
+            *policies = file.compile(environment, &mut problems);
+            if policies.is_none() && (only.is_some() || !is_unlisted(&problems)) {
+                return Err((file, problems));
             }
-            policies
-        });
-        View { environment: environment.map(str::to_owned), policies }
+        }
+        Ok(View { environment: environment.map(str::to_owned), policies })
     };
-    let mut views: Vec<View> = names.iter().map(|name| view(Some(name))).collect();
+    let mut views = names.iter().map(|name| view(Some(name))).collect::<Result<Vec<View>, _>>()?;
     if only.is_none() {
-        let written = view(None);
+        let written = view(None)?;
         let [old, new] = written.policies.each_ref().map(|p| p.as_ref().map(Policies::environment));
         // Where a file chooses its environment itself, that is compared if the
         // choice changes; all others are there already.
@@ -148,7 +162,7 @@ fn views(files: &[PolicyFile; 2], only: Option<&str>) -> Option<Vec<View>> {
             views.push(written);
         }
     }
-    (!refused).then_some(views)
+    Ok(views)
 }
 
 /// Whether a configuration is refused for nothing but its environment.

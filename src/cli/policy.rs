@@ -29,16 +29,24 @@ impl PolicyFile {
             io::Error::new(error.kind(), format!("{}: {error}", input::name(path)))
         };
         let bytes = input::read(path).map_err(place)?;
-        let document = Document::parse(input::name(path), bytes).map_err(|(document, error)| {
+        Self::parse(input::name(path), bytes).map_err(|sentence| place(io::Error::other(sentence)))
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// A sentence on what is not YAML or JSON, or does not hold one configuration.
+    pub fn parse(name: String, bytes: Vec<u8>) -> Result<Self, String> {
+        let document = Document::parse(name, bytes).map_err(|(document, error)| {
             let line = document.text.get(..error.at).unwrap_or_default().matches('\n').count() + 1;
-            place(io::Error::other(format!("line {line}: {}", error.message)))
+            format!("line {line}: {}", error.message)
         })?;
-        let sentence = match document.configurations().len() {
-            1 => return Ok(Self { document }),
-            0 => "holds no policy of this filter".to_owned(),
-            n => format!("holds {n} policies; cut out the one that is meant"),
-        };
-        Err(place(io::Error::other(sentence)))
+        match document.configurations().len() {
+            1 => Ok(Self { document }),
+            0 => Err("holds no policy of this filter".to_owned()),
+            n => Err(format!("holds {n} policies; cut out the one that is meant")),
+        }
     }
 
     /// Compiles what the file holds. Without `environment` the one that is
