@@ -10,7 +10,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE = dist/envoy-cors-$(VERSION)
 
-.PHONY: help run build wasm command dist test check dependencies advisories unit manifests workflows envoy monitoring test-versions test-dist browser browser-differential page compose-test bench clean
+.PHONY: help run build wasm command dist test check dependencies advisories unit fuzz manifests workflows envoy monitoring test-versions test-dist browser browser-differential page compose-test bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ advisories: ## What is known against them: fetches RustSec's database
 
 unit: ## The tests that need no Envoy
 	cargo test --locked
+
+fuzz: ## Ten million inputs for each test of what reads the texts of others
+	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} cargo test --locked --profile fuzz --no-fail-fast --bin envoy-cors --test fuzz \
+		-- never_panics --nocapture --test-threads=1
 
 manifests: ## The Kubernetes manifests against the types of their resources
 	tests/node/test manifests

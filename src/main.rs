@@ -12,6 +12,8 @@ mod cli {
     pub mod document;
     pub mod embedded;
     pub mod explain;
+    #[cfg(test)]
+    pub mod hostile;
     pub mod import;
     pub mod input;
     pub mod lint;

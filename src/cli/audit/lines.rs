@@ -39,7 +39,11 @@ impl Lines {
         } else {
             Box::new(File::open(path)?)
         };
-        let mut file = BufReader::with_capacity(CHUNK, bar.wrap_read(file));
+        Self::new(bar.wrap_read(file))
+    }
+
+    fn new(file: impl Read + 'static) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(CHUNK, file);
         let compressed = file.fill_buf()?.starts_with(b"\x1f\x8b");
         let reader: Box<dyn Read> =
             if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
@@ -116,6 +120,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::cli::hostile;
 
     fn lines(bytes: &[u8]) -> (Vec<String>, u64, Option<io::ErrorKind>) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -178,5 +183,36 @@ mod tests {
         let mut broken = all;
         broken[20] ^= 0xff;
         assert!(lines(&broken).2.is_some());
+    }
+
+    #[test]
+    fn a_log_never_panics() {
+        let text = b"one\ntwo\r\n\nthree";
+        let packed = compressed(text);
+        let samples = [text.to_vec(), [&packed[..], &packed].concat(), packed];
+        hostile::each(&samples, &["\x1f", "\x08"], |bytes| {
+            let mut read = Lines::new(io::Cursor::new(bytes.to_vec())).unwrap();
+            let (mut lines, mut broken) = (Vec::new(), false);
+            loop {
+                match read.next() {
+                    Ok(Some(line)) => lines.push(line.to_vec()),
+                    Ok(None) => break,
+                    Err(_) => {
+                        assert!(!broken, "an error follows an error");
+                        broken = true;
+                    }
+                }
+            }
+            assert!(lines.iter().all(|line| !line.contains(&b'\n')));
+            if !bytes.starts_with(b"\x1f\x8b") {
+                let mut expected: Vec<_> = bytes.split(|b| *b == b'\n').collect();
+                // What ends with a line feed has no line behind it.
+                expected.pop_if(|last| last.is_empty());
+                let without_cr = |line: &&[u8]| line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+                assert_eq!(lines, expected.iter().map(without_cr).collect::<Vec<_>>());
+                assert!(!broken);
+            }
+            !broken
+        });
     }
 }
