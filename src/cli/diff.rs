@@ -267,3 +267,79 @@ impl View {
         Example { grant, credentials, outcomes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::cli::hostile;
+
+    const POLICIES: [&str; 5] = [
+        "allowOrigins: [https://a.example, 'https://*.b.example:*', 'null']\nallowMethods: [PUT]\nmaxAge: 5",
+        "allowOrigins: ['*']\nallowHeaders: ['*', x-a]\nexposeHeaders: ['*']\nupstreamHeaders: keep",
+        "policies:\n- {name: a, match: {hosts: [a.example, '*.b.example'], pathPrefixes: [/a, /a/b]}, \
+         allowOrigins: ['http://localhost:*'], unmatchedPreflights: forward}",
+        "allowOrigins: {one: [https://a.example], two: []}\nenvironment: one\nallowCredentials: true\n\
+         disallowedRequests: reject",
+        "allowOrigins: []\npolicies: [{name: a, match: {pathPrefixes: [/a]}, mode: shadow, \
+         allowOrigins: [https://*.b.example], allowMethods: ['*'], allowCredentials: true}]",
+    ];
+
+    /// What is granted and what is taken away, in words.
+    fn told(files: &[PolicyFile; 2]) -> Option<[Vec<String>; 2]> {
+        let views = views(files, None).ok()?;
+        let sections = sections(files, &views);
+        let mut text = Vec::new();
+        print::text(&sections, views.len(), &mut text).unwrap();
+        hostile::check_shown(&text);
+        let json = print::json(&sections);
+        Some(["granted", "taken"].map(|effect| {
+            let changes = json["changes"].as_array().unwrap().iter();
+            let told = changes.filter(|change| change["effect"] == effect).flat_map(|change| {
+                let words = ["requests", "shadow", "kind", "value"].map(|field| &change[field]);
+                let environments = change["environments"].as_array().unwrap();
+                // What is put together there depends on the examples.
+                let each =
+                    environments.iter().chain(environments.is_empty().then_some(&Value::Null));
+                each.map(move |environment| format!("{environment} {words:?}"))
+            });
+            let mut told: Vec<_> = told.collect();
+            told.sort();
+            told
+        }))
+    }
+
+    #[test]
+    fn a_change_never_panics() {
+        const BETWEEN: &str = "\n===\n";
+        const WORDS: &[&str] = &[
+            "mode: shadow\n",
+            "environment: two\n",
+            "allowCredentials: true\n",
+            "https://*.com",
+            "*.a.example",
+            "[::1]",
+            "127.0.0.1",
+            "/a/",
+            ":8080",
+            ", '*'",
+            "any",
+        ];
+        let pairs =
+            POLICIES.iter().flat_map(|old| POLICIES.map(|new| [old, BETWEEN, new].concat()));
+        let samples = hostile::samples(pairs);
+        hostile::each(&samples, WORDS, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let (old, new) = text.split_once(BETWEEN).unwrap_or((&text, &text));
+            let read = |text: &str| PolicyFile::parse("cors.yaml".into(), text.into());
+            let [Ok(old), Ok(new)] = [read(old), read(new)] else { return false };
+            let files = [old, new];
+            let Some([granted, taken]) = told(&files) else { return false };
+            let [old, new] = files;
+            let back = told(&[new, old]).unwrap();
+            assert_eq!(back, [taken, granted]);
+            true
+        });
+    }
+}

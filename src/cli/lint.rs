@@ -346,3 +346,115 @@ fn summary(checked: &[Checked]) -> String {
     let allowed: usize = checked.iter().map(|file| file.allowed).sum();
     if allowed == 0 { found } else { format!("{found} ({allowed} allowed)") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::Value;
+
+    use super::super::hostile;
+    use super::*;
+
+    fn texts() -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint");
+        let rules = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files = rules.flat_map(|rule| ["bad.yaml", "good.yaml"].map(|name| rule.join(name)));
+        let mut files: Vec<_> = files.collect();
+        // The same order everywhere.
+        files.sort();
+        let mut texts: Vec<_> = files.iter().filter_map(|f| fs::read_to_string(f).ok()).collect();
+        texts.extend(hostile::rows("documents.yaml", &["files", "stdin"]));
+        texts.extend(hostile::rows("findings.yaml", &["text"]));
+        let as_json = |text: &String| Some(serde_saphyr::from_str::<Value>(text).ok()?.to_string());
+        texts.extend(texts.iter().filter_map(as_json).collect::<Vec<_>>());
+        texts.retain(|text| text.len() <= 1_000);
+        texts
+    }
+
+    /// Whether every place that a tree tells of is one.
+    fn check_spans(document: &Document) {
+        let Document { text, roots, .. } = document;
+        let is_place = |span: &Span| text.get(span.clone()).is_some();
+        for root in roots {
+            root.walk(&mut |node| {
+                assert!(is_place(&node.span), "{:?}", node.span);
+                assert!(node.entries().iter().all(|(key, _)| is_place(&key.span)));
+            });
+        }
+    }
+
+    /// Whether the filter refuses a file, in the words of `lint`; `None` if it is
+    /// more than a policy, or holds what JSON may hold and YAML may not.
+    fn refuses(arguments: &Arguments, read: &Parsed) -> Option<bool> {
+        let document = match read {
+            Ok(document) => document,
+            Err((document, _)) => {
+                let in_json_alone = ['\u{7f}'..='\u{9f}', '\u{fffe}'..='\u{ffff}'];
+                let holds = |c: char| in_json_alone.iter().any(|range| range.contains(&c));
+                return (!document.text.contains(holds)).then_some(true);
+            }
+        };
+        let [configuration] = &*document.configurations() else { return None };
+        let (found, _) = arguments.check_document(document, true);
+        let refused = found.iter().any(|finding| finding.refused);
+        (configuration.kind == Kind::Policy).then_some(refused)
+    }
+
+    #[test]
+    fn a_document_never_panics() {
+        const WORDS: &[&str] = &[
+            "# envoy-cors: allow max-age-capped: reason\n",
+            "\n---\n",
+            "&a ",
+            "*a",
+            "!!str ",
+            "|\n  ",
+            ">-\n",
+            "- ",
+            ": ",
+            "? ",
+            "<<: ",
+            "allowOrigins: ",
+            "allow_origins: ",
+            "policies: ",
+            "pluginConfig: ",
+            "kind: ConfigMap",
+            "kind: WasmPlugin",
+            "value: '{\"allowOrigins\": [\"\\u0041\"]}'",
+            "envoy_cors",
+        ];
+        let arguments = Arguments {
+            files: Vec::new(),
+            environment: None,
+            allow: Vec::new(),
+            format: Format::Text,
+        };
+        hostile::each(&hostile::samples(texts()), WORDS, |bytes| {
+            let [yaml, json] = ["cors.yaml", "cors.json"].map(|name| {
+                let read = Document::parse(name.to_owned(), bytes.to_vec());
+                match &read {
+                    Ok(document) => check_spans(document),
+                    Err((document, error)) => {
+                        assert!(document.text.is_char_boundary(error.at), "{}", error.at);
+                    }
+                }
+                let is_read = read.is_ok();
+                if let ("cors.json", Some(refuses)) = (name, refuses(&arguments, &read)) {
+                    assert_eq!(refuses, Policies::from_json(bytes, None).0.is_none());
+                }
+                let checked = arguments.check(read, true);
+                let findings = checked.findings();
+                for finding in findings.findings {
+                    assert!(checked.text.get(finding.span.clone()).is_some(), "{:?}", finding.span);
+                    assert!(!finding.message.contains(char::is_control), "{}", finding.message);
+                }
+                let mut text = Vec::new();
+                findings.write_text(&mut text).unwrap();
+                hostile::check_shown(&text);
+                is_read
+            });
+            yaml || json
+        });
+    }
+}

@@ -3,6 +3,7 @@
 use envoy_cors::browser::{self, Credentials, Failure, Mode, Request, Response};
 use envoy_cors::config::Config;
 use envoy_cors::diagnostic::Diagnostics;
+use envoy_cors::origin::Origin;
 use envoy_cors::{Decision, Edit, Policies, decide};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,7 +16,11 @@ use super::change::Remedy;
 use super::course::End;
 use super::explanation::Explanation;
 use super::json::edits;
-use super::{curl, fetch};
+use super::pasted::Pasted;
+use super::source::Source;
+use super::{curl, fetch, shell, text};
+use crate::cli::document::Document;
+use crate::cli::hostile;
 
 /// Few names, so that policies and requests meet often. Those at the end cannot
 /// stand beside credentials.
@@ -306,19 +311,99 @@ proptest! {
             prop_assert!(allows(&changed, &way.request, url), "{}: {}", way.what, changed);
         }
     }
+}
 
-    #[test]
-    fn no_paste_panics(
-        text in "\\PC{0,60}",
-        pieces in vec("curl |fetch\\(|-[HXbduFIG]|--(data|header|url)=?|[ '\"\\\\$\n(){},:\\[\\]]|'https://a.example'|x-a: 1", 0..20),
-    ) {
-        let pieces = pieces.concat();
-        let pasted = [&text, &pieces].into_iter().flat_map(|text| {
-            [curl::parse(text), fetch::parse(text), curl::parse(&format!("curl {text}")), fetch::parse(&format!("fetch({text})"))]
-        });
-        for pasted in pasted.flatten() {
-            let given = Given { origin: Some("https://b.example".into()), ..Given::default() };
-            let _ = Asked::new(given, pasted);
-        }
+/// What people paste, and where the page is.
+fn pastes() -> Vec<Vec<u8>> {
+    let mut texts = hostile::rows("explain/requests.yaml", &["stdin"]);
+    texts.extend(hostile::rows("explain/problems.yaml", &["stdin"]));
+    for table in ["explain/requests.yaml", "explain/problems.yaml"] {
+        let arguments = hostile::rows(table, &["arguments"]).into_iter();
+        texts.extend(arguments.filter(|text| text.contains("curl ") || text.contains("fetch(")));
     }
+    hostile::samples(texts)
+}
+
+/// Explains what is pasted, for a policy that has something to say of it.
+fn explain_each(samples: &[Vec<u8>], words: &[&str], parse: fn(&str) -> Result<Pasted, String>) {
+    let policy =
+        b"allowOrigins: ['https://*.example.com', 'http://localhost:*']\nallowMethods: [PUT]";
+    let document = Document::parse("cors.yaml".to_owned(), policy.to_vec()).ok().unwrap();
+    let configurations = document.configurations();
+    let source = Source { document: &document, configuration: &configurations[0] };
+    let config = source.configuration.read(&mut Diagnostics::default()).unwrap();
+    let policies = Policies::compile(config.clone(), None, &mut Diagnostics::default()).unwrap();
+    hostile::each(samples, words, |bytes| {
+        let pasted = parse(&String::from_utf8_lossy(bytes)).map_err(|problem| vec![problem]);
+        let origin = (bytes.len() % 2 == 0).then(|| "https://app.example.com".to_owned());
+        let given = Given { origin, ..Given::default() };
+        let asked = match pasted.and_then(|pasted| Asked::new(given, pasted)) {
+            Ok(asked) => asked,
+            Err(problems) => {
+                assert!(problems.iter().any(|problem| !problem.is_empty()));
+                return false;
+            }
+        };
+        let Asked { request, url, .. } = &asked;
+        let page = &request.page;
+        let sent = |page: &String| Url::parse(page).unwrap().origin().ascii_serialization();
+        assert!(page == "null" || Origin::parse(page).is_ok() || sent(page) == *page, "{page}");
+        assert_eq!(request.target, url.origin().ascii_serialization());
+        let explanation = Explanation::new(&config, &policies, &asked);
+        let mut told = Vec::new();
+        text::write(&explanation, &source, &mut told).unwrap();
+        hostile::check_shown(&told);
+        assert!(super::json::of(&explanation, &source).is_object());
+        true
+    });
+}
+
+#[test]
+fn a_curl_command_never_panics() {
+    const WORDS: &[&str] = &[
+        "curl ",
+        " -H 'origin: https://app.example.com'",
+        " -X",
+        " --data-raw=",
+        " -b",
+        " --url ",
+        " -u",
+        " -I",
+        " -G",
+        "$'",
+        "\\x",
+        "\\777",
+        "\\U0010ffff",
+        " | ",
+        "\\\n",
+    ];
+    explain_each(&pastes(), WORDS, |text| {
+        // What is split is the same when quoted again, but for ends of lines.
+        if let Some(words) = shell::split(text).filter(|_| !text.contains('\r'))
+            && let Ok(again) = shlex::try_join(words.iter().map(String::as_str))
+        {
+            assert_eq!(shell::split(&again), Some(words));
+        }
+        curl::parse(text)
+    });
+}
+
+#[test]
+fn a_call_of_fetch_never_panics() {
+    const WORDS: &[&str] = &[
+        "fetch(",
+        "\"headers\": ",
+        "credentials: 'include', ",
+        "mode: \"cors\",",
+        "referrer: \"https://app.example.com/a\",",
+        "// ",
+        "/*",
+        "Infinity",
+        "0x",
+        "\\u00e9",
+        "`",
+        "[[\"x-a\", 1]]",
+    ];
+    let texts = pastes().into_iter().filter(|text| text.windows(6).any(|six| six == b"fetch("));
+    explain_each(&texts.collect::<Vec<_>>(), WORDS, fetch::parse);
 }

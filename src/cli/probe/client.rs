@@ -13,7 +13,7 @@ use ureq::config::Config;
 use ureq::http::{Method, Request};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{Connector, DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout, http, tls};
 use url::{Position, Url};
 
@@ -95,6 +95,14 @@ impl Client {
         settings: Settings,
         urls: impl IntoIterator<Item = &'u Url>,
     ) -> Result<Self, String> {
+        Self::over(DefaultConnector::default(), settings, urls)
+    }
+
+    fn over<'u>(
+        connector: impl Connector,
+        settings: Settings,
+        urls: impl IntoIterator<Item = &'u Url>,
+    ) -> Result<Self, String> {
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
             .disable_verification(settings.insecure)
@@ -116,7 +124,7 @@ impl Client {
             .accept("*/*")
             .build();
         let resolver = Known { addresses: settings.addresses, others: DefaultResolver::default() };
-        let agent = Agent::with_parts(config, DefaultConnector::default(), resolver);
+        let agent = Agent::with_parts(config, connector, resolver);
         Ok(Self { agent, named: urls.into_iter().filter_map(place).collect() })
     }
 
@@ -259,5 +267,172 @@ impl fmt::Display for Exchange {
     /// The request line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, &self.url[..Position::AfterQuery])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+    use std::sync::Mutex;
+
+    use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, Transport};
+
+    use super::super::compare::{Compared, Comparison};
+    use super::super::endpoint::Endpoint;
+    use super::super::outcome::Outcome;
+    use super::super::page::Pages;
+    use super::super::{html, junit, text};
+    use super::*;
+    use crate::cli::hostile;
+
+    /// A server that gives every request the same bytes, and ends the connection.
+    #[derive(Clone, Debug, Default)]
+    struct Server(Arc<Mutex<Vec<u8>>>);
+
+    #[derive(Debug)]
+    struct Connection {
+        buffers: LazyBuffers,
+        left: Vec<u8>,
+    }
+
+    impl Connector for Server {
+        type Out = Connection;
+
+        fn connect(
+            &self,
+            _: &ConnectionDetails<'_>,
+            _: Option<()>,
+        ) -> Result<Option<Connection>, ureq::Error> {
+            let left = self.0.lock().unwrap().clone();
+            Ok(Some(Connection { buffers: LazyBuffers::new(2048, 2048), left }))
+        }
+    }
+
+    impl Transport for Connection {
+        fn buffers(&mut self) -> &mut dyn Buffers {
+            &mut self.buffers
+        }
+
+        fn transmit_output(&mut self, _: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+            Ok(())
+        }
+
+        fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
+            let room = self.buffers.input_append_buf();
+            let amount = room.len().min(self.left.len());
+            room[..amount].copy_from_slice(&self.left[..amount]);
+            self.left.drain(..amount);
+            self.buffers.input_appended(amount);
+            Ok(amount > 0)
+        }
+
+        fn is_open(&mut self) -> bool {
+            false
+        }
+    }
+
+    fn endpoint() -> Endpoint {
+        let url = |path| Url::parse("http://api.example.com").unwrap().join(path).unwrap();
+        Endpoint {
+            name: "/items".into(),
+            url: url("/items"),
+            origins: vec!["http://app.example.com".into()],
+            public: false,
+            methods: vec!["PUT".into()],
+            headers: vec![("content-type".into(), b"application/json".to_vec())],
+            credentials: true,
+            reads: vec!["x-request-id".into()],
+            refused: Vec::new(),
+            not_found: Some(url("/none")),
+            unauthorized: None,
+            allowed: Vec::new(),
+        }
+    }
+
+    /// Whether a report can be printed, or is well-formed XML.
+    fn check(write: impl Fn(&mut Vec<u8>) -> io::Result<()>, is_xml: bool) {
+        let mut bytes = Vec::new();
+        write(&mut bytes).unwrap();
+        if is_xml {
+            let text = std::str::from_utf8(&bytes).unwrap();
+            let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+            let document = roxmltree::Document::parse_with_options(text, options).unwrap();
+            assert!(!document.descendants().any(|node| node.has_tag_name("script")));
+        } else {
+            hostile::check_shown(&bytes);
+        }
+    }
+
+    #[test]
+    fn an_answer_never_panics() {
+        const WORDS: &[&str] = &[
+            "\r\n\r\n",
+            "\r\nLocation: /items\r\n",
+            "\r\nLocation: //stranger.example\r\n",
+            "\r\nContent-Length: ",
+            "\r\nTransfer-Encoding: chunked\r\n",
+            "\r\nAccess-Control-Allow-Origin: ",
+            "\r\nAccess-Control-Allow-Methods: *\r\n",
+            "\r\nAccess-Control-Allow-Headers: *\r\n",
+            "\r\nAccess-Control-Max-Age: ",
+            "\r\nVary: ",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 403 \r\n",
+            "http://app.example.com",
+            "<script>",
+            "]]>",
+        ];
+        let (server, url) = (Server::default(), endpoint().url);
+        let host = url.host_str().unwrap().to_owned();
+        let address = Address { host, port: 80, address: ([127, 0, 0, 1], 80).into() };
+        let settings = Settings {
+            connect_timeout: Duration::from_secs(60),
+            timeout: Duration::from_secs(60),
+            insecure: true,
+            authorities: None,
+            addresses: vec![address],
+        };
+        let client = Client::over(server.clone(), settings, [&url]).unwrap();
+        let pages = Pages { client: &client, cookie: Some("session=1"), send_unsafe: true };
+        let grant = "Access-Control-Allow-Origin: http://app.example.com\r\nAccess-Control-Allow-Credentials: true";
+        let lists = "Access-Control-Allow-Methods: PUT, DELETE\r\nAccess-Control-Allow-Headers: content-type";
+        let samples = [
+            format!("HTTP/1.1 200 OK\r\n{grant}\r\n{lists}\r\nVary: Origin\r\nContent-Length: 2\r\n\r\nok"),
+            format!("HTTP/1.1 204 No Content\r\n{grant}\r\n{lists}\r\nAccess-Control-Max-Age: 600\r\n\r\n"),
+            format!("HTTP/1.1 302 Found\r\n{grant}\r\n{lists}\r\nLocation: /elsewhere\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: *\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n".into(),
+            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nServer: x\r\nCache-Control: max-age=60\r\n\r\n".into(),
+        ];
+        let endpoint = &endpoint();
+        let mut last = Err(String::new());
+        hostile::each(&hostile::samples(samples), WORDS, |bytes| {
+            bytes.clone_into(&mut server.0.lock().unwrap());
+            // Strangers get the same answers, and take longer than all others.
+            let observed = pages.observe(endpoint, bytes.len().is_multiple_of(16));
+            let is_answered = observed.is_ok();
+            match bytes.len() % 8 {
+                0 => last = observed,
+                kind @ 1..4 => {
+                    let last = mem::replace(&mut last, Err(String::new()));
+                    let compared = Compared::new([endpoint; 2], [last, observed]);
+                    let bases = ["http://a.example".into(), "http://b.example".into()];
+                    let comparison = Comparison { bases, endpoints: vec![compared] };
+                    match kind {
+                        1 => check(|to| comparison.write_text(to), false),
+                        2 => check(|to| junit::write_comparison(&comparison, to), true),
+                        _ => check(|to| html::write_comparison(&comparison, to), true),
+                    }
+                }
+                kind => {
+                    let outcomes = &[Outcome::new(endpoint, observed)];
+                    match kind {
+                        4 => check(|to| junit::write(outcomes, to), true),
+                        5 => check(|to| html::write(outcomes, to), true),
+                        _ => check(|to| text::write(outcomes, to), false),
+                    }
+                }
+            }
+            is_answered
+        });
     }
 }

@@ -123,3 +123,39 @@ pub fn address(text: &str) -> Result<Address, String> {
     };
     parts().ok_or_else(|| "write it as in api.example.com:443:127.0.0.1".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::hostile;
+
+    #[test]
+    fn an_argument_never_panics() {
+        const WORDS: &[&str] = &["http://", "[::1]", "]:", "//", "/\\", "1.5", "NaN", "inf", ": "];
+        let texts = [
+            "https://api.example.com/v1/items?page=1",
+            "/items",
+            "https://app.example.com",
+            "Content-Type: application/json",
+            "M-SEARCH",
+            "0.25",
+            "api.example.com:443:127.0.0.1",
+            "[::1]:443:[::1]",
+        ];
+        let root = Url::parse("https://staging.example.com/v2").unwrap();
+        hostile::each(&hostile::samples(texts), WORDS, |bytes| {
+            let text = &String::from_utf8_lossy(bytes);
+            let target = target(Some(&root), text).ok();
+            let beside = beside(None, &root, text).ok();
+            assert!(beside.is_none_or(|url| url.origin() == root.origin()));
+            let base = base(text).ok();
+            assert!(base.is_none_or(|url| url.has_host() && url.query().is_none()));
+            assert!(seconds(text).ok().is_none_or(|duration| duration > Duration::ZERO));
+            let word =
+                [origin(text), method(text), header_name(text)].into_iter().any(|it| it.is_ok());
+            let (line, address) = (header_line(text), address(text));
+            assert!(line.is_err() || !text.is_empty());
+            target.is_some() || word || address.is_ok()
+        });
+    }
+}

@@ -320,3 +320,75 @@ fn join(at: &str, field: &str) -> String {
 fn any(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::hostile;
+
+    const SUITE: &str = "
+base: http://production.invalid/v1
+origins: [https://app.example.com, 'null']
+endpoints:
+  - name: items
+    url: /items?page=1
+    methods: [GET, PUT]
+    headers: { Content-Type: application/json }
+    credentials: true
+    reads: [X-Request-ID]
+    not_found: /none
+    unauthorized: /login
+    refuse:
+      - { methods: [DELETE] }
+      - origins: [https://old.example.com]
+    allow:
+      error-without-cors: known
+  - url: https://api.example.com/public
+    public: true
+";
+
+    #[test]
+    fn a_suite_never_panics() {
+        const WORDS: &[&str] = &[
+            "base: ",
+            "endpoints:\n",
+            "- url: ",
+            "public: true\n",
+            "notFound: //a\n",
+            "/\\",
+            "https://[::1]:8080/",
+            "http://user@host",
+            "refuse: [{}]\n",
+            "*a",
+            "&a ",
+        ];
+        let (_, help) = super::super::EXAMPLES.split_once("A suite:\n").unwrap();
+        let (first, second) = SUITE.split_once("  - url").unwrap();
+        let second = format!("endpoints:\n  - url{second}");
+        let samples = hostile::samples([help, SUITE, first, &*second]);
+        let base = Url::parse("https://staging.example.com/v2").unwrap();
+        hostile::each(&samples, WORDS, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let base = Some(&base).filter(|_| bytes.len().is_multiple_of(2));
+            let endpoints = match read(&text, base) {
+                Ok(endpoints) => endpoints,
+                Err(problems) => {
+                    assert!(!problems.is_empty());
+                    for Finding { span, message, .. } in &problems {
+                        assert!(text.get(span.clone()).is_some(), "{span:?}");
+                        assert!(!message.contains(char::is_control), "{message}");
+                    }
+                    return false;
+                }
+            };
+            for Endpoint { url, not_found, unauthorized, .. } in &endpoints {
+                assert!(matches!(url.scheme(), "http" | "https"), "{url}");
+                // What is asked beside an endpoint leads to no other host.
+                for beside in [not_found, unauthorized].into_iter().flatten() {
+                    assert_eq!(beside.origin(), url.origin());
+                }
+            }
+            !endpoints.is_empty()
+        });
+    }
+}
