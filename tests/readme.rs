@@ -20,7 +20,7 @@ fn transcripts() -> Vec<(String, Vec<&'static str>)> {
     for line in include_str!("../README.md").lines() {
         match line.strip_prefix("    ") {
             Some(shown) if shown.starts_with("$ ") => {
-                found.push((shown[2..].to_owned(), Vec::new()));
+                found.push((shown.replacen("$ ", "", 1), Vec::new()));
                 is_open = true;
             }
             Some(rest) if found.last().is_some_and(|(command, _)| command.ends_with('\\')) => {

@@ -396,7 +396,7 @@ mod tests {
             }
         };
         let [configuration] = &*document.configurations() else { return None };
-        let (found, _) = arguments.check_document(document, true);
+        let (found, _) = check_document(document, arguments.environment.as_deref(), true);
         let refused = found.iter().any(|finding| finding.refused);
         (configuration.kind == Kind::Policy).then_some(refused)
     }
