@@ -187,16 +187,21 @@ impl Cors {
     fn accepts(&self, name: &str, value: &Value, field: &Field<'_>, account: &mut Account) -> bool {
         let mut accepted = true;
         for said in self.says(name, value) {
+            // No page can make use of it: nothing is lost without it.
             let idle = matches!(
                 said.problem,
-                Problem::SafelistedMethod | Problem::SafelistedResponseHeader
+                Problem::SafelistedMethod
+                    | Problem::SafelistedResponseHeader
+                    | Problem::ForbiddenMethod
+                    | Problem::ForbiddenRequestHeader
+                    | Problem::ForbiddenResponseHeader
             );
             accepted &= !idle && said.severity() == Severity::Warning;
             account.remark(
                 field,
                 &match said.severity() {
+                    _ if idle => Remark::Idle(said),
                     Severity::Error => Remark::Refused(said),
-                    Severity::Warning if idle => Remark::Idle(said),
                     Severity::Warning => Remark::Warned(said),
                 },
             );
