@@ -104,6 +104,23 @@ pub fn rows(table: &str, fields: &[&str]) -> Vec<String> {
     texts
 }
 
+/// Policies, manifests and Envoy's configurations, as YAML and some as JSON.
+pub fn documents() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint");
+    let rules = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let files = rules.flat_map(|rule| ["bad.yaml", "good.yaml"].map(|name| rule.join(name)));
+    let mut files: Vec<_> = files.collect();
+    // The same order everywhere.
+    files.sort();
+    let mut texts: Vec<_> = files.iter().filter_map(|f| std::fs::read_to_string(f).ok()).collect();
+    texts.extend(rows("documents.yaml", &["files", "stdin"]));
+    texts.extend(rows("findings.yaml", &["text"]));
+    texts.retain(|text| text.len() <= 1_000);
+    let as_json = |text: &String| Some(serde_saphyr::from_str::<Value>(text).ok()?.to_string());
+    texts.extend(texts.iter().filter_map(as_json).collect::<Vec<_>>());
+    samples(texts)
+}
+
 fn collect(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) => texts.push(text.clone()),

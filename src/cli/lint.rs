@@ -349,28 +349,8 @@ fn summary(checked: &[Checked]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use serde_json::Value;
-
     use super::super::hostile;
     use super::*;
-
-    fn texts() -> Vec<String> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint");
-        let rules = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let files = rules.flat_map(|rule| ["bad.yaml", "good.yaml"].map(|name| rule.join(name)));
-        let mut files: Vec<_> = files.collect();
-        // The same order everywhere.
-        files.sort();
-        let mut texts: Vec<_> = files.iter().filter_map(|f| fs::read_to_string(f).ok()).collect();
-        texts.extend(hostile::rows("documents.yaml", &["files", "stdin"]));
-        texts.extend(hostile::rows("findings.yaml", &["text"]));
-        let as_json = |text: &String| Some(serde_saphyr::from_str::<Value>(text).ok()?.to_string());
-        texts.extend(texts.iter().filter_map(as_json).collect::<Vec<_>>());
-        texts.retain(|text| text.len() <= 1_000);
-        texts
-    }
 
     /// Whether every place that a tree tells of is one.
     fn check_spans(document: &Document) {
@@ -430,7 +410,7 @@ mod tests {
             allow: Vec::new(),
             format: Format::Text,
         };
-        hostile::each(&hostile::samples(texts()), WORDS, |bytes| {
+        hostile::each(&hostile::documents(), WORDS, |bytes| {
             let [yaml, json] = ["cors.yaml", "cors.json"].map(|name| {
                 let read = Document::parse(name.to_owned(), bytes.to_vec());
                 match &read {

@@ -17,7 +17,7 @@ use super::course::End;
 use super::explanation::Explanation;
 use super::json::edits;
 use super::pasted::Pasted;
-use super::source::Source;
+use super::source::{self, Source};
 use super::{curl, fetch, shell, text};
 use crate::cli::document::Document;
 use crate::cli::hostile;
@@ -349,6 +349,37 @@ fn explain_each(samples: &[Vec<u8>], words: &[&str], parse: fn(&str) -> Result<P
         let sent = |page: &String| Url::parse(page).unwrap().origin().ascii_serialization();
         assert!(page == "null" || Origin::parse(page).is_ok() || sent(page) == *page, "{page}");
         assert_eq!(request.target, url.origin().ascii_serialization());
+        let explanation = Explanation::new(&config, &policies, &asked);
+        let mut told = Vec::new();
+        text::write(&explanation, &source, &mut told).unwrap();
+        hostile::check_shown(&told);
+        assert!(super::json::of(&explanation, &source).is_object());
+        true
+    });
+}
+
+#[test]
+fn a_policy_to_explain_never_panics() {
+    let command = "curl -X PATCH -H 'Origin: https://app.example.com' -H 'x-a: 1' -b a=b https://api.example.com/a";
+    let asked = Asked::new(Given::default(), curl::parse(command).unwrap()).unwrap();
+    hostile::each(&hostile::documents(), &["environment: ", "name: ", "\"*\""], |bytes| {
+        let Ok(document) = Document::parse("cors.yaml".to_owned(), bytes.to_vec()) else {
+            return false;
+        };
+        let configurations = document.configurations();
+        let line = document.text.lines().count();
+        let Ok(configuration) = source::choose(&document, &configurations, Some(line)) else {
+            return false;
+        };
+        let source = Source { document: &document, configuration };
+        let place = source.place("allowOrigins[0]");
+        let (_, place) = place.rsplit_once(':').unwrap();
+        assert!((1..=line).contains(&place.parse().unwrap()), "{place} of {line}");
+        let mut problems = Diagnostics::default();
+        let Some(config) = configuration.read(&mut problems) else { return false };
+        let environment = configuration.vm.name();
+        let policies = Policies::compile(config.clone(), environment, &mut problems);
+        let Some(policies) = policies else { return false };
         let explanation = Explanation::new(&config, &policies, &asked);
         let mut told = Vec::new();
         text::write(&explanation, &source, &mut told).unwrap();
