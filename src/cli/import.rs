@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use account::{Account, resources};
+use account::{Account, Carried, resources};
 use differences::Difference;
 use merge::Configuration;
 use scope::Stated;
@@ -138,8 +138,8 @@ impl Imported {
     }
 
     fn write_json(&self, to: &mut impl Write) -> io::Result<()> {
-        let carried = self.account.carried().map(|(document, path)| {
-            json!({ "file": self.documents.get(document).map(|document| &document.name), "field": path })
+        let carried = self.account.carried().into_iter().map(|Carried { document, path, .. }| {
+            json!({ "file": self.documents.get(*document).map(|document| &document.name), "field": path })
         });
         let policy = Some(&self.configuration).filter(|policy| !policy.is_empty());
         write!(to, "{{\"policy\": {},\n\"carried\": ", serde_json::to_value(policy)?)?;

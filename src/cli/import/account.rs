@@ -2,7 +2,7 @@
 //! finding. What is neither when a part has been read is found to be unknown, so
 //! that nothing is lost in silence.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::remark::Remark;
 use crate::cli::document::Document;
@@ -79,29 +79,27 @@ impl<'d> Field<'d> {
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     settled: HashSet<*const Node>,
-    carried: Vec<Entry<String>>,
-    findings: Vec<Entry<Finding>>,
+    carried: HashMap<*const Node, Carried>,
+    findings: HashMap<*const Node, Vec<(usize, Finding)>>,
 }
 
-/// What became of a node.
-#[derive(Clone, Debug)]
-struct Entry<T> {
-    document: usize,
-    node: *const Node,
-    what: T,
-}
-
-impl<T> Entry<T> {
-    fn new(field: &Field<'_>, what: T) -> Self {
-        Self { document: field.document, node: field.node, what }
-    }
+/// A field that stands in the policy too.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Carried {
+    /// The index of its document.
+    pub document: usize,
+    start: usize,
+    /// Its path from the root.
+    pub path: String,
 }
 
 impl Account {
     /// The field, with all in it, stands in the policy too.
     pub fn carry(&mut self, field: &Field<'_>) {
         self.settled.insert(std::ptr::from_ref(field.node));
-        self.carried.push(Entry::new(field, field.path.clone()));
+        let (document, start) = (field.document, field.node.span.start);
+        let carried = Carried { document, start, path: field.path.clone() };
+        self.carried.insert(std::ptr::from_ref(field.node), carried);
     }
 
     /// The field, with all in it, says nothing about CORS.
@@ -118,7 +116,8 @@ impl Account {
     /// There is something to say about the field, beside what becomes of what is
     /// in it.
     pub fn note(&mut self, field: &Field<'_>, remark: &Remark) {
-        self.findings.push(Entry::new(field, remark.finding(field)));
+        let of_node = self.findings.entry(std::ptr::from_ref(field.node)).or_default();
+        of_node.push((field.document, remark.finding(field)));
     }
 
     /// What was read from the field, with all in it, is not carried over after all:
@@ -131,12 +130,10 @@ impl Account {
     /// What was read from the field, with all in it, says nothing about CORS after
     /// all.
     pub fn forget(&mut self, field: &Field<'_>) {
-        let mut inside = HashSet::new();
         field.node.walk(&mut |node| {
-            inside.insert(std::ptr::from_ref(node));
+            self.carried.remove(&std::ptr::from_ref(node));
+            self.findings.remove(&std::ptr::from_ref(node));
         });
-        self.carried.retain(|entry| !inside.contains(&entry.node));
-        self.findings.retain(|entry| !inside.contains(&entry.node));
     }
 
     /// The elements of the list in a field. One that is empty says what its absence
@@ -152,8 +149,10 @@ impl Account {
     /// Adds all of another account.
     pub fn add(&mut self, other: &Self) {
         self.settled.extend(&other.settled);
-        self.carried.extend(other.carried.iter().cloned());
-        self.findings.extend(other.findings.iter().cloned());
+        self.carried.extend(other.carried.iter().map(|(node, carried)| (*node, carried.clone())));
+        for (node, findings) in &other.findings {
+            self.findings.entry(*node).or_default().extend_from_slice(findings);
+        }
     }
 
     /// Ends the reading of a part: whatever nobody settled in it is unknown.
@@ -170,18 +169,18 @@ impl Account {
         field.elements().for_each(|field| self.close(&field));
     }
 
-    /// The paths of the fields that were carried over, with their document.
-    pub fn carried(&self) -> impl Iterator<Item = (usize, &str)> {
-        // What several routes inherit is read for each.
-        let mut known = HashSet::new();
-        let first = self.carried.iter().filter(move |entry| known.insert(entry.node));
-        first.map(|entry| (entry.document, &*entry.what))
+    /// The fields that were carried over, in the order of the texts.
+    pub fn carried(&self) -> Vec<&Carried> {
+        let mut carried: Vec<&Carried> = self.carried.values().collect();
+        carried.sort();
+        carried
     }
 
     /// The findings of a document, in the order of its text.
     pub fn findings(&self, document: usize) -> Vec<Finding> {
-        let of_document = self.findings.iter().filter(|entry| entry.document == document);
-        let mut findings: Vec<_> = of_document.map(|entry| entry.what.clone()).collect();
+        let all = self.findings.values().flatten();
+        let of_document = all.filter(|(index, _)| *index == document);
+        let mut findings: Vec<_> = of_document.map(|(_, finding)| finding.clone()).collect();
         findings.sort_by(|one, other| {
             let key = |finding: &Finding| (finding.span.start, finding.severity, finding.rule);
             key(one).cmp(&key(other)).then_with(|| one.message.cmp(&other.message))
