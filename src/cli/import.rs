@@ -9,6 +9,7 @@ mod envoy_gateway;
 mod gateway_api;
 mod ingress_nginx;
 mod istio;
+mod language;
 mod matcher;
 mod merge;
 #[cfg(test)]
@@ -130,7 +131,7 @@ impl Imported {
             Findings { name, text, findings: &findings }.write_text(&mut stderr)?;
         }
         let findings: Vec<Finding> = self.findings().collect();
-        let carried = count(self.account.carried().count(), "value", "values");
+        let carried = count(self.account.carried().len(), "value", "values");
         let found = report::tally(findings.iter()).unwrap_or_else(|| "nothing found".to_owned());
         writeln!(stderr, "{carried} carried over: {found}")?;
         differences::write_text(&self.differences, &mut stderr)?;

@@ -6,17 +6,14 @@ use std::collections::BinaryHeap;
 
 use envoy_cors::allowlist::Allowlist;
 use envoy_cors::origin::Origin;
-use envoy_cors::pattern::{HostPattern, OriginPattern, PortPattern};
-use hashbrown::HashMap;
+use envoy_cors::pattern::OriginPattern;
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use regex_automata::hybrid::LazyStateID;
-use regex_automata::hybrid::dfa::{self, DFA};
-use regex_automata::nfa::thompson;
-use regex_automata::util::primitives::StateID;
-use regex_automata::util::start;
-use regex_automata::{Anchored, MatchKind};
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Dot, Hir, Repetition};
+use regex_syntax::hir::Hir;
 
-use super::universe::{ALPHABET, Lengths, Universe};
+use super::language::{Languages, TooLarge, of_pattern};
+use super::universe::{ALPHABET, Lengths, State, Universe};
 
 /// How an expression differs from patterns.
 pub struct Comparison {
@@ -24,20 +21,12 @@ pub struct Comparison {
     pub equal: bool,
     /// The expression matches no origin: proven, too.
     pub nothing: bool,
-    /// The plainest origin that the patterns alone allow.
+    /// The plainest origin that the patterns alone allow, if one was found.
     pub more: Option<String>,
-    /// The plainest origin that the expression alone allows.
+    /// The plainest origin that the expression alone allows, if one was found.
     pub fewer: Option<String>,
 }
 
-/// The automata, or the walk over them, would be too large.
-#[derive(Debug)]
-pub struct TooLarge;
-
-/// Bytes of the automaton that is built first.
-const MOST_NFA_BYTES: usize = 1 << 20;
-/// Bytes of the one that is made from it while walking.
-const MOST_DFA_BYTES: usize = 4 << 20;
 /// Places of the walk.
 const MOST_STEPS: usize = 200_000;
 
@@ -46,126 +35,18 @@ const MOST_STEPS: usize = 200_000;
 ///
 /// # Errors
 ///
-/// The comparison would take too much time or memory.
+/// It would take too much time or memory, and no difference was found before.
 pub fn compare(expression: &Hir, patterns: &[OriginPattern<'_>]) -> Result<Comparison, TooLarge> {
-    let ours = Hir::alternation(patterns.iter().map(language).collect());
+    let ours = Hir::alternation(patterns.iter().map(of_pattern).collect());
     let walk = Walk {
         universe: Universe::get().ok_or(TooLarge)?,
         languages: Languages::new(&[expression, &ours])?,
         allowlist: patterns.iter().copied().collect(),
         steps: Vec::new(),
         queue: BinaryHeap::new(),
-        seen: HashMap::new(),
+        last: HashMap::new(),
     };
     walk.run()
-}
-
-/// Whether an expression matches a text. One that is too large matches nothing.
-pub fn matches(expression: &Hir, text: &str) -> bool {
-    let matched = || {
-        let mut languages = Languages::new(&[expression])?;
-        let state = languages.read(text)?;
-        languages.accept(state)
-    };
-    matched().is_ok_and(|[matched, _]| matched)
-}
-
-/// The origins of a pattern, and other texts that are no origins.
-fn language(pattern: &OriginPattern<'_>) -> Hir {
-    let (scheme, host, port) = match pattern {
-        OriginPattern::Any => return any(),
-        OriginPattern::Null => return Hir::literal(*b"null"),
-        OriginPattern::Tuple { scheme, host, port } => (scheme, host, port),
-    };
-    let below = match host {
-        HostPattern::Exact(_) => Hir::empty(),
-        HostPattern::Below(_) => {
-            let host = class(&[(b'a', b'z'), (b'0', b'9'), (b'-', b'.'), (b'_', b'_')]);
-            Hir::concat(vec![repeat(1, host), Hir::literal(*b".")])
-        }
-    };
-    let port = match port {
-        PortPattern::Exact(None) => Hir::empty(),
-        PortPattern::Exact(Some(port)) => Hir::literal(format!(":{port}").into_bytes()),
-        PortPattern::Any => {
-            let port = Hir::concat(vec![Hir::literal(*b":"), repeat(1, class(&[(b'0', b'9')]))]);
-            Hir::alternation(vec![Hir::empty(), port])
-        }
-    };
-    Hir::concat(vec![
-        Hir::literal(format!("{scheme}://").into_bytes()),
-        below,
-        Hir::literal(host.domain().as_bytes()),
-        port,
-    ])
-}
-
-/// Any text.
-pub fn any() -> Hir {
-    repeat(0, Hir::dot(Dot::AnyByte))
-}
-
-fn repeat(min: u32, sub: Hir) -> Hir {
-    Hir::repetition(Repetition { min, max: None, greedy: true, sub: Box::new(sub) })
-}
-
-fn class(ranges: &[(u8, u8)]) -> Hir {
-    let ranges = ranges.iter().map(|(start, end)| ClassBytesRange::new(*start, *end));
-    Hir::class(Class::Bytes(ClassBytes::new(ranges)))
-}
-
-/// Expressions as one automaton, which is built as far as it is walked on.
-struct Languages {
-    dfa: DFA,
-    cache: dfa::Cache,
-}
-
-impl Languages {
-    fn new(expressions: &[&Hir]) -> Result<Self, TooLarge> {
-        let nfa = thompson::Compiler::new()
-            .configure(
-                thompson::Config::new()
-                    .utf8(false)
-                    .which_captures(thompson::WhichCaptures::None)
-                    .nfa_size_limit(Some(MOST_NFA_BYTES)),
-            )
-            .build_many_from_hir(expressions)
-            .map_err(|_| TooLarge)?;
-        let config = dfa::Config::new()
-            .match_kind(MatchKind::All)
-            .cache_capacity(MOST_DFA_BYTES)
-            // States are kept: it gives up instead of forgetting them.
-            .minimum_cache_clear_count(Some(0));
-        let dfa =
-            dfa::Builder::new().configure(config).build_from_nfa(nfa).map_err(|_| TooLarge)?;
-        let cache = dfa.create_cache();
-        Ok(Self { dfa, cache })
-    }
-
-    fn read(&mut self, text: &str) -> Result<LazyStateID, TooLarge> {
-        let start = start::Config::new().anchored(Anchored::Yes);
-        let start = self.dfa.start_state(&mut self.cache, &start).map_err(|_| TooLarge)?;
-        text.bytes().try_fold(start, |state, byte| self.next(state, byte))
-    }
-
-    fn next(&mut self, state: LazyStateID, byte: u8) -> Result<LazyStateID, TooLarge> {
-        self.dfa.next_state(&mut self.cache, state, byte).map_err(|_| TooLarge)
-    }
-
-    /// Whether a text that ends here is of the first and of the second language.
-    fn accept(&mut self, state: LazyStateID) -> Result<[bool; 2], TooLarge> {
-        let end = self.dfa.next_eoi_state(&mut self.cache, state).map_err(|_| TooLarge)?;
-        let mut accepted = [false; 2];
-        if end.is_match() {
-            for n in 0..self.dfa.match_len(&self.cache, end) {
-                let language = self.dfa.match_pattern(&self.cache, end, n).as_usize();
-                if let Some(accepted) = accepted.get_mut(language) {
-                    *accepted = true;
-                }
-            }
-        }
-        Ok(accepted)
-    }
 }
 
 /// The beginnings of origins, from the plainest on.
@@ -176,20 +57,22 @@ struct Walk {
     steps: Vec<Step>,
     /// The steps to be taken next, by their costs.
     queue: BinaryHeap<Reverse<(u32, usize)>>,
-    /// Where the walk came by, and how long the parts of the origin were.
-    seen: HashMap<(StateID, LazyStateID), Vec<Lengths>>,
+    /// The step that came last to a place.
+    last: HashMap<(State, LazyStateID), usize>,
 }
 
 /// The beginning of an origin.
 #[derive(Clone, Copy)]
 struct Step {
-    universe: StateID,
+    universe: State,
     languages: LazyStateID,
     lengths: Lengths,
     cost: u32,
     /// What it has before its last byte: another step, or one of [`SEEDS`].
     before: Before,
     byte: u8,
+    /// The step that came to the same place before.
+    earlier: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -216,6 +99,7 @@ impl Walk {
     }
 
     fn search(&mut self, found: &mut Comparison) -> Result<(), TooLarge> {
+        let bytes = self.bytes();
         for (seed, cost) in SEEDS {
             self.begin(seed, cost)?;
         }
@@ -233,13 +117,20 @@ impl Walk {
             if found.fewer.is_some() && (found.more.is_some() || self.allowlist.is_empty()) {
                 break;
             }
-            self.go_on(index, &step)?;
+            self.go_on(index, &step, &bytes)?;
         }
         Ok(())
     }
 
+    /// The plainest byte of each class: the others lead to the same places.
+    fn bytes(&self) -> Vec<u8> {
+        let mut classes = HashSet::new();
+        let class = |byte| (self.universe.class(byte), self.languages.class(byte));
+        ALPHABET.iter().copied().filter(|byte| classes.insert(class(*byte))).collect()
+    }
+
     fn begin(&mut self, seed: &'static str, cost: u32) -> Result<(), TooLarge> {
-        let mut universe = self.universe.start().ok_or(TooLarge)?;
+        let mut universe = self.universe.start();
         let mut lengths = Lengths::default();
         for byte in seed.bytes() {
             universe = self.universe.next(universe, byte).ok_or(TooLarge)?;
@@ -247,41 +138,44 @@ impl Walk {
         }
         let languages = self.languages.read(seed)?;
         let before = Before::Seed(seed);
-        self.push(Step { universe, languages, lengths, cost, before, byte: 0 })
+        self.push(Step { universe, languages, lengths, cost, before, byte: 0, earlier: None })
     }
 
     /// Takes note of a step, if it leads to anything new.
-    fn push(&mut self, step: Step) -> Result<(), TooLarge> {
+    fn push(&mut self, mut step: Step) -> Result<(), TooLarge> {
         if step.languages.is_dead() {
             return Ok(());
         }
-        let seen = self.seen.entry((step.universe, step.languages)).or_default();
-        if seen.iter().any(|seen| seen.leave_as_much_as(&step.lengths)) {
+        let index = self.steps.len();
+        let place = self.last.entry((step.universe, step.languages));
+        let earlier = match &place {
+            Entry::Occupied(last) => Some(*last.get()),
+            Entry::Vacant(_) => None,
+        };
+        let mut there = std::iter::successors(earlier.and_then(|at| self.steps.get(at)), |step| {
+            self.steps.get(step.earlier?)
+        });
+        if there.any(|there| there.lengths.leave_as_much_as(&step.lengths)) {
             return Ok(());
         }
-        if self.steps.len() == MOST_STEPS {
+        if index == MOST_STEPS {
             return Err(TooLarge);
         }
-        seen.push(step.lengths);
-        self.queue.push(Reverse((step.cost, self.steps.len())));
+        place.insert(index);
+        step.earlier = earlier;
+        self.queue.push(Reverse((step.cost, index)));
         self.steps.push(step);
         Ok(())
     }
 
-    fn go_on(&mut self, index: usize, step: &Step) -> Result<(), TooLarge> {
-        let mut classes: Vec<(u8, u8)> = Vec::new();
-        for &byte in ALPHABET {
-            let class = (self.universe.class(byte), self.languages.dfa.byte_classes().get(byte));
-            if classes.contains(&class) {
-                continue;
-            }
-            classes.push(class);
+    fn go_on(&mut self, index: usize, step: &Step, bytes: &[u8]) -> Result<(), TooLarge> {
+        for &byte in bytes {
             let Some(universe) = self.universe.next(step.universe, byte) else { continue };
             let Some(lengths) = step.lengths.next(byte) else { continue };
             let languages = self.languages.next(step.languages, byte)?;
             let cost = step.cost + cost(byte);
             let before = Before::Step(index);
-            self.push(Step { universe, languages, lengths, cost, before, byte })?;
+            self.push(Step { universe, languages, lengths, cost, before, byte, earlier: None })?;
         }
         Ok(())
     }

@@ -9,10 +9,14 @@ use envoy_cors::diagnostic::Problem;
 use envoy_cors::pattern::{InvalidPattern, OriginPattern};
 use regex_syntax::hir::Hir;
 
-use super::compare::{self, TooLarge, any, compare};
+use super::compare::compare;
+use super::language::{TooLarge, any, matches};
 use super::propose::propose;
 use super::re2;
 use crate::cli::lint::filter::ascii_form;
+
+#[cfg(test)]
+mod properties;
 
 /// How another system compares an origin with a text.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +48,15 @@ pub struct OriginMatcher<'s> {
 pub enum Conversion {
     /// These patterns allow the same, for every origin that a browser can send.
     Exact(Vec<String>),
-    /// No patterns do, or none were found.
+    /// No patterns are known that do.
     Inexact {
         /// What the author seems to mean; may be empty.
         nearest: Vec<String>,
-        /// A short origin that `nearest` allows and the matcher does not.
+        /// A plain origin that `nearest` allows and the matcher does not. None
+        /// where there is none, or the search would have taken too long.
         more: Option<String>,
-        /// A short origin that the matcher allows and `nearest` does not.
+        /// A plain origin that the matcher allows and `nearest` does not; none as
+        /// above.
         fewer: Option<String>,
     },
     /// It matches nothing that a browser sends.
@@ -86,7 +92,7 @@ impl<'s> OriginMatcher<'s> {
     /// Whether the text `*` matches. Envoy's native filter asks every matcher
     /// for it, and allows every origin if one does.
     pub fn accepts_star(&self) -> bool {
-        self.language().is_ok_and(|language| compare::matches(&language, "*"))
+        self.language().is_ok_and(|language| matches(&language, "*"))
     }
 
     fn convert_exact(&self, text: &str) -> Conversion {
@@ -244,17 +250,15 @@ mod tests {
 
     impl Row {
         fn matcher(&self) -> OriginMatcher<'_> {
-            let Self { exact, prefix, suffix, contains, glob, regex, .. } = self;
-            let kinds: [(_, fn(&str) -> Matcher<'_>); 6] = [
-                (exact, |text| Matcher::Exact(text)),
-                (prefix, |text| Matcher::Prefix(text)),
-                (suffix, |text| Matcher::Suffix(text)),
-                (contains, |text| Matcher::Contains(text)),
-                (glob, |text| Matcher::Glob(text)),
-                (regex, |text| Matcher::Regex(text)),
+            let matchers = [
+                self.exact.as_deref().map(Matcher::Exact),
+                self.prefix.as_deref().map(Matcher::Prefix),
+                self.suffix.as_deref().map(Matcher::Suffix),
+                self.contains.as_deref().map(Matcher::Contains),
+                self.glob.as_deref().map(Matcher::Glob),
+                self.regex.as_deref().map(Matcher::Regex),
             ];
-            let mut matchers =
-                kinds.into_iter().filter_map(|(text, kind)| text.as_deref().map(kind));
+            let mut matchers = matchers.into_iter().flatten();
             let matcher = matchers.next().unwrap();
             assert!(matchers.next().is_none(), "{matcher:?}");
             OriginMatcher { matcher, ignore_case: self.ignore_case }

@@ -196,7 +196,7 @@ fn patterns_of(text: &str) -> Vec<String> {
     let ended = host.trim_end_matches(OPEN);
     let is_ended = ended.len() == host.len();
     let mut patterns = Vec::new();
-    for (below, domain, is_guess) in hosts(ended) {
+    for Host { domain, below, is_guess } in hosts(ended) {
         let is_guess = is_guess || !is_ended || scheme.contains(OPEN);
         if is_guess && !is_plausible(&domain) {
             continue;
@@ -216,25 +216,34 @@ fn patterns_of(text: &str) -> Vec<String> {
     patterns
 }
 
-/// What a host means that may be open at its start or in its middle: whether
-/// everything below a domain, which domain, and whether that is a guess.
-fn hosts(host: &str) -> Vec<(bool, String, bool)> {
+/// The hosts of a pattern.
+struct Host {
+    domain: String,
+    /// All below it, not the domain itself.
+    below: bool,
+    /// The expression says something else.
+    is_guess: bool,
+}
+
+/// What a host means that may be open at its start or in its middle.
+fn hosts(host: &str) -> Vec<Host> {
+    let one = |domain: &str, below, is_guess| Host { domain: domain.to_owned(), below, is_guess };
     let Some((before, name)) = host.rsplit_once(OPEN) else {
-        return vec![(false, host.to_owned(), false)];
+        return vec![one(host, false, false)];
     };
     let begins = before.trim_start_matches(OPEN);
     match name.split_once('.') {
         // `https://.*\.example\.com`
-        Some(("", domain)) if begins.is_empty() => vec![(true, domain.to_owned(), false)],
+        Some(("", domain)) if begins.is_empty() => vec![one(domain, true, false)],
         // `https://.*example\.com`
         _ if begins.is_empty() && name.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
-            vec![(false, name.to_owned(), true), (true, name.to_owned(), true)]
+            vec![one(name, false, true), one(name, true, true)]
         }
         // `https://app-.*\.example\.com`
-        Some((_, domain)) if is_plausible(domain) => vec![(true, domain.to_owned(), true)],
+        Some((_, domain)) if is_plausible(domain) => vec![one(domain, true, true)],
         // `https://app.*\.vercel\.app`
         Some(("", _)) if begins.ends_with(|c: char| c.is_ascii_alphanumeric()) => {
-            vec![(false, format!("{begins}{name}"), true)]
+            vec![one(&format!("{begins}{name}"), false, true)]
         }
         _ => Vec::new(),
     }
