@@ -294,14 +294,12 @@ pub fn cors(objects: &[Field<'_>], account: &mut Account) -> Cors {
         .filter_map(|field| Some((field.clone(), OriginMatcher::new(glob(field.text()?)))))
         .collect();
     cors.add_origins(&matchers, account);
-    for (name, add) in [
-        ("allowMethods", Cors::add_methods as fn(&mut Cors, &[Named<'_>], &mut Account)),
-        ("allowHeaders", Cors::add_headers),
-        ("exposeHeaders", Cors::add_exposed_headers),
-    ] {
-        let names = named(&list(name, account));
-        add(&mut cors, &names, account);
-    }
+    let fields = list("allowMethods", account);
+    cors.add_methods(&asked_for(&fields, account), account);
+    let fields = list("allowHeaders", account);
+    cors.add_headers(&asked_for(&fields, account), account);
+    let fields = list("exposeHeaders", account);
+    cors.add_exposed_headers(&named(&fields), account);
     if let Some(field) = get("maxAge") {
         match (field.text(), whole(&field)) {
             (Some(duration), _) => cors.set_max_age(&field, duration.into(), account),
@@ -318,6 +316,18 @@ pub fn cors(objects: &[Field<'_>], account: &mut Account) -> Cors {
         account.close(object);
     }
     cors
+}
+
+/// Methods or request headers. `*` among others is sent alone (`hasWildcard` in
+/// `internal/xds/translator/cors.go`); Gateway API's own list has no others then.
+fn asked_for<'d>(fields: &[Field<'d>], account: &mut Account) -> Vec<Named<'d>> {
+    let (any, others): (Vec<_>, Vec<_>) =
+        named(fields).into_iter().partition(|(_, name)| *name == "*");
+    let Some(any) = any.into_iter().next() else { return others };
+    for (field, _) in others {
+        account.remark(&field, &Remark::Ignored { why: "the \"*\" in the list counts alone" });
+    }
+    vec![any]
 }
 
 /// An origin, in which `*` stands for any text.
