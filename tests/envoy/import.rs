@@ -32,8 +32,15 @@ const KINDS: [&str; 4] = ["istio", "envoy", "gateway-api", "envoy-gateway"];
 
 /// Sources of which Envoy has no routes: a text inside of another resource, a policy by itself, routes
 /// that a tree of matchers chooses, and what Envoy refuses.
-const NOT_COMPARED: [&str; 5] =
-    ["envoy/bootstrap", "envoy/fragment", "envoy/matcher", "envoy/unreadable", "istio/unreadable"];
+const NOT_COMPARED: [&str; 7] = [
+    "envoy/bootstrap",
+    "envoy/envoy-filter",
+    "envoy/fragment",
+    "envoy/fragment-off",
+    "envoy/matcher",
+    "envoy/unreadable",
+    "istio/unreadable",
+];
 
 /// Requests that are on their way at once.
 const BATCH: usize = 64;

@@ -33,7 +33,7 @@ pub fn read<'d>(resource: &Field<'d>, account: &mut Account) -> Option<Vec<State
     }
     for policy in &found.policies {
         if found.tables.is_empty() {
-            stated.push(alone(policy, account));
+            stated.extend(alone(policy, account));
         } else {
             account.remark(policy, &Remark::Elsewhere);
         }
@@ -115,12 +115,13 @@ fn find_unread(field: &Field<'_>, account: &mut Account) {
     field.elements().for_each(|inner| find_unread(&inner, account));
 }
 
-/// A policy that stands by itself.
-fn alone<'d>(policy: &Field<'d>, account: &mut Account) -> Stated<'d> {
+/// A policy that stands by itself, if it is in force.
+fn alone<'d>(policy: &Field<'d>, account: &mut Account) -> Option<Stated<'d>> {
     let cors = in_force(std::slice::from_ref(policy), account);
     finish(policy, UNREAD, account);
+    let cors = Some(cors?);
     account.note(policy, &Remark::Alone);
-    Stated {
+    Some(Stated {
         name: "cors".to_owned(),
         field: policy.clone(),
         hosts: Vec::new(),
@@ -129,5 +130,5 @@ fn alone<'d>(policy: &Field<'d>, account: &mut Account) -> Stated<'d> {
         cors,
         aside: Account::default(),
         inherited: Vec::new(),
-    }
+    })
 }

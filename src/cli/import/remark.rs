@@ -118,10 +118,11 @@ impl Remark {
     /// The remark as a finding about a field.
     pub fn finding(&self, field: &Field<'_>) -> Finding {
         let (clause, remedy) = self.sentence();
+        let path = if field.path.is_empty() { "document" } else { &field.path };
         Finding {
             rule: self.rule(),
             severity: self.severity(),
-            message: format!("{}: {clause}", field.path.escape_debug()),
+            message: format!("{}: {clause}", path.escape_debug()),
             at: field.path.clone(),
             remedy,
             span: field.node.span.clone(),

@@ -42,11 +42,12 @@ pub fn in_force(policies: &[Field<'_>], account: &mut Account) -> Option<Cors> {
     for policy in policies {
         policy.get("@type").inspect(|field| account.leave(field));
     }
-    let has = |name: &str, is_set: fn(&Field<'_>) -> bool| {
+    let first_set = |name: &str, is_set: fn(&Field<'_>) -> bool| {
         policies.iter().find_map(|policy| policy.get(name).filter(is_set))
     };
-    let flag = |name: &str| has(name, |field| field.flag().is_some());
-    let text = |name: &str| has(name, |field| field.text().is_some_and(|text| !text.is_empty()));
+    let flag = |name: &str| first_set(name, |field| field.flag().is_some());
+    let text =
+        |name: &str| first_set(name, |field| field.text().is_some_and(|text| !text.is_empty()));
 
     if let Some(field) = flag("allowCredentials") {
         cors.set_credentials(&field, field.flag() == Some(true), account);

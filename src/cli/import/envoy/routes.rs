@@ -143,49 +143,12 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
         };
         let routes: Vec<Route<'d>> =
             self.field.list("routes").iter().map(|field| self.route(field, account)).collect();
-        let name = self.field.text_at(&["name"]).unwrap_or("virtual-host");
-        let list = Some(std::ptr::from_ref(self.field.node).addr());
-
-        let stated = if routes.iter().any(Route::has_own) || !routes.iter().all(Route::is_asked) {
-            let mut stated = Vec::new();
-            for (index, route) in routes.iter().enumerate() {
-                let has_cors =
-                    route.is_asked() && (route.has_own() || self.policies().next().is_some());
-                let matched = route.field.get("match");
-                let mut aside = Account::default();
-                let path = matched.as_ref().and_then(|matched| path(matched, has_cors, &mut aside));
-                let cors = path.is_some().then(|| self.of_route(route, account)).flatten();
-                if cors.is_some() || path.is_none() {
-                    account.add(&std::mem::take(&mut aside));
-                }
-                self.finish(route, path.is_some(), account);
-                let (Some(matched), Some(path)) = (matched, path) else { continue };
-                let own = route.field.text_at(&["name"]).filter(|name| !name.is_empty());
-                let own = own.map_or_else(|| (index + 1).to_string(), str::to_owned);
-                let field = if cors.is_some() { route.field.clone() } else { matched };
-                let (name, paths, hosts) = (format!("{name}-{own}"), vec![path], hosts.clone());
-                let inherited = self.policies().cloned().chain(self.field.get("domains"));
-                let inherited = inherited.collect();
-                stated.push(Stated { name, field, hosts, paths, list, cors, aside, inherited });
-            }
-            if concerns_cors(self.field) && stated.iter().all(|stated| stated.cors.is_none()) {
-                let why = "no policy for them is carried over";
-                let domains = self.field.get("domains");
-                domains.inspect(|field| account.withdraw(field, &Remark::Ignored { why }));
-            }
-            stated
+        let is_one = routes.iter().all(|route| route.is_asked() && !route.has_own());
+        let stated = if is_one {
+            vec![self.as_one(hosts, account)]
         } else {
-            let cors = self.inherited(account);
-            let field = match &cors {
-                Some(_) => self.field.clone(),
-                None => self.field.get("domains").unwrap_or_else(|| self.field.clone()),
-            };
-            let (name, paths) = (name.to_owned(), vec![Path::every(&field)]);
-            let inherited = self.policies().cloned().collect();
-            let aside = Account::default();
-            vec![Stated { name, field, hosts, paths, list, cors, aside, inherited }]
+            self.by_route(&routes, &hosts, account)
         };
-
         if let Some(Level::Policy(policy)) = &self.own {
             finish(policy, UNREAD, account);
         }
@@ -193,6 +156,71 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
             finish(old, if self.is_typed(&[]) { BESIDE_TYPED } else { UNREAD }, account);
         }
         stated
+    }
+
+    /// One policy for all routes.
+    fn as_one(&mut self, hosts: Vec<String>, account: &mut Account) -> Stated<'d> {
+        let cors = self.inherited(account);
+        let domains = self.field.get("domains").filter(|_| cors.is_none());
+        let field = domains.unwrap_or_else(|| self.field.clone());
+        Stated {
+            name: self.name().to_owned(),
+            paths: vec![Path::every(&field)],
+            field,
+            hosts,
+            list: self.list(),
+            cors,
+            aside: Account::default(),
+            inherited: self.policies().cloned().collect(),
+        }
+    }
+
+    fn by_route(
+        &mut self,
+        routes: &[Route<'d>],
+        hosts: &[String],
+        account: &mut Account,
+    ) -> Vec<Stated<'d>> {
+        let domains = self.field.get("domains");
+        let mut stated = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            let has_cors =
+                route.is_asked() && (route.has_own() || self.policies().next().is_some());
+            let (matched, mut aside) = (route.field.get("match"), Account::default());
+            let path = matched.as_ref().and_then(|matched| path(matched, has_cors, &mut aside));
+            let cors = path.is_some().then(|| self.of_route(route, account)).flatten();
+            if cors.is_some() || path.is_none() {
+                account.add(&std::mem::take(&mut aside));
+            }
+            self.finish(route, path.is_some(), account);
+            let (Some(matched), Some(path)) = (matched, path) else { continue };
+            let own = route.field.text_at(&["name"]).filter(|name| !name.is_empty());
+            let own = own.map_or_else(|| (index + 1).to_string(), str::to_owned);
+            stated.push(Stated {
+                name: format!("{}-{own}", self.name()),
+                field: if cors.is_some() { route.field.clone() } else { matched },
+                hosts: hosts.to_vec(),
+                paths: vec![path],
+                list: self.list(),
+                cors,
+                aside,
+                inherited: self.policies().chain(&domains).cloned().collect(),
+            });
+        }
+        if concerns_cors(self.field) && stated.iter().all(|stated| stated.cors.is_none()) {
+            let why = "no policy for them is carried over";
+            domains.inspect(|field| account.withdraw(field, &Remark::Ignored { why }));
+        }
+        stated
+    }
+
+    fn name(&self) -> &'d str {
+        self.field.text_at(&["name"]).unwrap_or("virtual-host")
+    }
+
+    /// A number that no other list of routes has.
+    fn list(&self) -> Option<usize> {
+        Some(std::ptr::from_ref(self.field.node).addr())
     }
 
     fn route(&self, field: &Field<'d>, account: &mut Account) -> Route<'d> {
