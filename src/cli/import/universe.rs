@@ -44,7 +44,8 @@ impl Universe {
     fn build() -> Option<Self> {
         let label = "[a-z0-9_-]+";
         let (group, nonzero) = ("(0|[1-9a-f][0-9a-f]{0,3})", "[1-9a-f][0-9a-f]{0,3}");
-        let ipv6 = format!("{group}(:{group})*|(({group}:)*{nonzero})?::({nonzero}(:{group})*)?");
+        let ipv6 =
+            format!("{group}(:{group}){{7}}|(({group}:)*{nonzero})?::({nonzero}(:{group})*)?");
         let port = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
         let byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
         let default_port = "(http|ws)://.*:80|(https|wss)://.*:443|ftp://.*:21";
