@@ -28,6 +28,7 @@ mod reload;
 mod render;
 mod reports;
 mod rollout;
+mod round_trip;
 mod rows;
 mod shared_vm;
 #[path = "../table/mod.rs"]
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
     trials.extend(reports::trials());
     trials.extend([rollout::trial(), config_dump::trial()]);
     trials.extend(capabilities::trials());
-    trials.extend([probe::trial(), render::trial()]);
+    trials.extend([probe::trial(), render::trial(), round_trip::trial()]);
     trials.extend(import::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     if process::any_crashed() {
