@@ -21,10 +21,12 @@ pub struct Field<'d> {
 }
 
 impl<'d> Field<'d> {
-    /// A field inside, in either spelling if `name` is in camelCase.
+    /// A field inside, in either spelling if `name` is in camelCase. One that is
+    /// null says what its absence says.
     pub fn get(&self, name: &str) -> Option<Self> {
         let (key, node) = self.node.entry(name)?;
-        Some(self.entry(&key.text, node))
+        let is_null = matches!(node.content, Content::Null);
+        (!is_null).then(|| self.entry(&key.text, node))
     }
 
     /// A field inside a field inside a field.

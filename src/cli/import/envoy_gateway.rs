@@ -189,26 +189,27 @@ pub fn attach<'d>(
     let mut stated: Vec<Stated<'d>> = Vec::new();
     let mut rest = Vec::new();
     for route in routes {
-        let Some(hosts) = route.hosts else { continue };
         let parent = of_parents(route.index, &policies, resources);
         // The rules of a route that have the same policy go together.
         let mut together: Vec<(usize, usize)> = Vec::new();
         for rule in route.rules {
             let own = |section| position(&policies, route.index, section);
             let of_rule = rule.section.and_then(|section| own(Some(section)));
-            let policy = of_rule.or_else(|| own(None)).filter(|_| rule.cors.is_none());
+            let is_open = rule.cors.is_none() && !rule.paths.is_empty();
+            let policy = of_rule.or_else(|| own(None)).filter(|_| is_open);
             let mut one = Stated {
                 name: rule.name,
                 field: rule.field,
-                hosts: hosts.clone(),
+                hosts: route.hosts.clone(),
                 paths: rule.paths,
                 list: None,
                 cors: rule.cors,
                 aside: rule.aside,
-                inherited: Vec::new(),
+                inherited: route.named.clone().into_iter().collect(),
             };
             if let Some(index) = policy {
                 one.cors = of_policy(index, parent, &mut policies, account);
+                one.inherited.extend(policies.get(index).and_then(|one| one.object.clone()));
             } else if one.cors.is_none() {
                 rest.push((one, parent));
                 continue;
@@ -233,13 +234,19 @@ pub fn attach<'d>(
     for (mut one, parent) in rest {
         let policy = parent.and_then(|index| policies.get(index));
         one.cors = policy.and_then(|policy| policy.cors.clone());
+        // What is around such a path is in force there, too.
+        if one.paths.len() < one.field.list("matches").len()
+            && stated.iter().any(|other| other.cors.is_some() && meets(other, &one.hosts))
+        {
+            account.add(&std::mem::take(&mut one.aside));
+        }
         let more = inherited(one, &stated, account);
         stated.extend(more);
     }
     for policy in policies.iter().filter(|policy| !policy.decides) {
         if let Some(object) = &policy.object {
-            let earlier = "something more specific or older".to_owned();
-            account.withdraw(object, &Remark::Unreachable { earlier });
+            let why = "what it is attached to has something more specific or older, or is not carried over";
+            account.withdraw(object, &Remark::Ignored { why });
         }
     }
     stated
@@ -314,16 +321,15 @@ fn of_gateways<'d>(
                     Some(fields) => hosts(&fields, |_| false, &mut Account::default()),
                     None => Some(Vec::new()),
                 };
-                let field = policy.object.as_ref().unwrap_or(&policy.resource).clone();
                 let mut one = Stated {
                     name: name(&policy.resource).unwrap_or("security-policy").to_owned(),
-                    paths: vec![Path::every(&field)],
-                    field,
+                    field: target.reference.clone(),
                     hosts: Vec::new(),
+                    paths: vec![Path::every(&target.reference)],
                     list: None,
                     cors: policy.cors.clone(),
                     aside: Account::default(),
-                    inherited: Vec::new(),
+                    inherited: policy.object.clone().into_iter().collect(),
                 };
                 let is_new = |host: Option<&str>| !says(stated, host, "");
                 match of_listeners {
@@ -405,7 +411,17 @@ fn says(stated: &[Stated<'_>], host: Option<&str>, prefix: &str) -> bool {
 
 /// Whether something is said for more than these requests.
 fn takes(stated: &Stated<'_>, host: Option<&str>, prefix: &str) -> bool {
-    let of_host =
-        stated.hosts.is_empty() || stated.hosts.iter().any(|known| host_covers(Some(known), host));
-    of_host && stated.paths.iter().any(|path| covers(path.prefix(), prefix))
+    takes_host(stated, host) && stated.paths.iter().any(|path| covers(path.prefix(), prefix))
+}
+
+fn takes_host(stated: &Stated<'_>, host: Option<&str>) -> bool {
+    stated.hosts.is_empty() || stated.hosts.iter().any(|known| host_covers(Some(known), host))
+}
+
+/// Whether something is said for one of these hosts.
+fn meets(stated: &Stated<'_>, hosts: &[String]) -> bool {
+    if hosts.is_empty() {
+        return takes_host(stated, None);
+    }
+    hosts.iter().any(|host| takes_host(stated, Some(host)))
 }

@@ -19,9 +19,11 @@ use crate::cli::tree::Content;
 pub struct Route<'d> {
     /// The index of its resource.
     pub index: usize,
-    /// Exact hosts and wildcards; an empty list is every host, `None` no host.
-    pub hosts: Option<Vec<String>>,
-    /// Its rules.
+    /// Exact hosts and wildcards; an empty list is every host.
+    pub hosts: Vec<String>,
+    /// Where it names them, if it does.
+    pub named: Option<Field<'d>>,
+    /// Those with a path that the filter can tell apart.
     pub rules: Vec<Rule<'d>>,
 }
 
@@ -32,7 +34,6 @@ pub struct Rule<'d> {
     pub section: Option<&'d str>,
     /// What to name a policy after.
     pub name: String,
-    /// None: nothing that the filter can tell apart.
     pub paths: Vec<Path<'d>>,
     /// What its own filter says.
     pub cors: Option<Cors>,
@@ -47,11 +48,12 @@ pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d
     found.sort_by_key(|(_, resource)| age(resource));
     let mut routes = Vec::new();
     for (index, resource) in found {
-        let concerned = has_filter(resource) || policies.iter().any(|policy| policy.is_for(index));
+        let has_policy = policies.iter().any(|policy| policy.is_for(index));
         // Of a route without CORS there is nothing to say but where it stands.
         let mut aside = Account::default();
+        let concerned = has_policy || has_filter(resource);
         let account = if concerned { &mut *account } else { &mut aside };
-        routes.extend(route(index, resource, resources, account));
+        routes.extend(route(index, has_policy, resources, account));
     }
     envoy_gateway::attach(routes, policies, resources, account)
 }
@@ -140,27 +142,40 @@ pub fn hostnames<'d>(listeners: &[Field<'d>]) -> Option<Vec<Field<'d>>> {
 
 fn route<'d>(
     index: usize,
-    resource: &Field<'d>,
+    has_policy: bool,
     resources: &[Field<'d>],
     account: &mut Account,
 ) -> Option<Route<'d>> {
+    let resource = resources.get(index)?;
     let spec = resource.get("spec")?;
-    let hosts = route_hosts(resource, &spec, resources, account);
+    let Some(hosts) = route_hosts(resource, &spec, resources, account) else {
+        let why = "none of its hosts is carried over";
+        spec.get("rules").inspect(|rules| account.remark(rules, &Remark::Ignored { why }));
+        return None;
+    };
     let name = name(resource).unwrap_or("route");
     let fields = spec.list("rules");
     let several = fields.len() > 1;
     let mut rules = Vec::new();
     for (index, field) in fields.into_iter().enumerate() {
-        let cors = filters(&field, account);
         let mut aside = Account::default();
-        let paths = matches(&field, &mut aside);
+        let has_cors = has_policy || !own_filters(&field).is_empty();
+        let paths = matches(&field, has_cors, &mut aside);
+        if paths.is_empty() && has_cors {
+            let why = "none of its paths is carried over";
+            account.add(&aside);
+            for object in own_filters(&field) {
+                account.remark(&object, &Remark::Ignored { why });
+            }
+        }
+        let cors = if paths.is_empty() { None } else { filters(&field, account) };
         let section = field.text_at(&["name"]);
         let own = section.map(str::to_owned);
         let own = own.or_else(|| several.then(|| (index + 1).to_string()));
         let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
         rules.push(Rule { field, section, name, paths, cors, aside });
     }
-    Some(Route { index, hosts, rules })
+    Some(Route { index, hosts, named: spec.get("hostnames"), rules })
 }
 
 /// The hosts that a route names, as far as its listeners take them, or else those
@@ -176,8 +191,9 @@ fn route_hosts<'d>(
     spec.get("hostnames").inspect(|field| account.close(field));
     let own = own?;
     let parents = parents(resource, resources);
-    if let Some(field) = spec.get("parentRefs") {
-        account.remark(&field, &Remark::Placement { what: "the source names its Gateways" });
+    let references = spec.get("parentRefs");
+    if let Some(field) = &references {
+        account.remark(field, &Remark::Placement { what: "the source names its Gateways" });
     }
     let absent = parents.iter().find(|(index, _)| index.is_none());
     if let Some((_, field)) = absent {
@@ -192,6 +208,10 @@ fn route_hosts<'d>(
         .filter_map(|(index, parent)| Some(listeners(resources.get((*index)?)?, Some(parent))))
         .flatten()
         .collect();
+    if let (true, Some(field)) = (listeners.is_empty(), references) {
+        account.note(&field, &Remark::Ignored { why: "the Gateway has no such listener" });
+        return None;
+    }
     let Some(limits) = hostnames(&listeners).filter(|limits| !limits.is_empty()) else {
         return Some(own);
     };
@@ -231,11 +251,14 @@ fn narrower<'h>(one: &'h str, other: &'h str) -> Option<&'h str> {
 
 /// Whether a route has CORS filters.
 fn has_filter(resource: &Field<'_>) -> bool {
-    let has = |holder: &Field<'_>| {
-        holder.list("filters").iter().any(|filter| filter.get("cors").is_some())
-    };
     let rules = resource.get("spec").map(|spec| spec.list("rules")).unwrap_or_default();
+    let has = |holder: &Field<'_>| !own_filters(holder).is_empty();
     rules.iter().any(|rule| has(rule) || rule.list("backendRefs").iter().any(has))
+}
+
+/// The CORS filters of a rule or of a backend.
+fn own_filters<'d>(holder: &Field<'d>) -> Vec<Field<'d>> {
+    holder.list("filters").iter().filter_map(|filter| filter.get("cors")).collect()
 }
 
 /// The CORS filter of a rule.
@@ -262,12 +285,8 @@ fn filters(rule: &Field<'_>, account: &mut Account) -> Option<Cors> {
             found = Some(cors);
         }
     }
-    for backend in rule.list("backendRefs") {
-        for filter in backend.list("filters") {
-            if let Some(object) = filter.get("cors") {
-                account.remark(&object, &Remark::OfBackend);
-            }
-        }
+    for object in rule.list("backendRefs").iter().flat_map(own_filters) {
+        account.remark(&object, &Remark::OfBackend);
     }
     found
 }
@@ -344,7 +363,7 @@ fn whole(field: &Field<'_>) -> Option<i64> {
 }
 
 /// The paths of a rule.
-fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
+fn matches<'d>(rule: &Field<'d>, has_cors: bool, account: &mut Account) -> Vec<Path<'d>> {
     let alternatives = account.list(rule, "matches");
     if alternatives.is_empty() {
         return vec![Path::every(rule)];
@@ -354,9 +373,9 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
         let (mut path, mut conditional) = (Some(Path::every(&alternative)), false);
         for (key, field) in alternative.entries() {
             match (key, &field.node.content) {
-                ("path", _) => path = http_path(&field, account),
+                ("path", _) => path = http_path(&field, has_cors, account),
                 // Of a GRPCRoute.
-                ("method", Content::Map(_)) => path = grpc_path(&field, account),
+                ("method", Content::Map(_)) => path = grpc_path(&field, has_cors, account),
                 (_, Content::List(elements)) if elements.is_empty() => account.leave(&field),
                 _ => {
                     conditional = true;
@@ -373,8 +392,12 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
     paths
 }
 
+fn inexact(what: &'static str, text: String, has_cors: bool) -> Remark {
+    if has_cors { Remark::InexactPath { what, text } } else { Remark::LostPath { what, text } }
+}
+
 /// `HTTPPathMatch`
-fn http_path<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
+fn http_path<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
     let (kind, value) = (field.get("type"), field.get("value"));
     let text = value.as_ref().and_then(Field::text).unwrap_or("/");
     let value = value.as_ref().unwrap_or(field);
@@ -382,8 +405,7 @@ fn http_path<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
         None | Some("PathPrefix") => Compared::Segments,
         Some("Exact") => Compared::Whole,
         Some(_) => {
-            let what = "regular expression";
-            account.remark(field, &Remark::InexactPath { what, text: text.to_owned() });
+            account.remark(field, &inexact("regular expression", text.to_owned(), has_cors));
             return None;
         }
     };
@@ -392,7 +414,7 @@ fn http_path<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
 }
 
 /// `GRPCMethodMatch`: the path is `/service/method`.
-fn grpc_path<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
+fn grpc_path<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
     let (service, method) = (field.text_at(&["service"]), field.text_at(&["method"]));
     match (field.text_at(&["type"]), service, method) {
         (None | Some("Exact"), Some(service), Some(method)) => {
@@ -403,7 +425,7 @@ fn grpc_path<'d>(field: &Field<'d>, account: &mut Account) -> Option<Path<'d>> {
         }
         _ => {
             let text = format!("/{}/{}", service.unwrap_or("*"), method.unwrap_or("*"));
-            account.remark(field, &Remark::InexactPath { what: "match", text });
+            account.remark(field, &inexact("match", text, has_cors));
             None
         }
     }

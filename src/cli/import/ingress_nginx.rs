@@ -51,16 +51,28 @@ pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d
                 account.remark(&field, &Remark::Snippet);
             }
         }
-        if let Some((field, _)) =
-            annotation(ingress, "enable-cors").filter(|_| is_true(ingress, "enable-cors"))
-        {
-            let cors = cors(ingress, &field, account);
-            stated.extend(rules(ingress, Some(&cors), &expressions, account));
-        } else {
-            let why = "enable-cors is not \"true\"";
-            ignore(ingress, &Remark::Ignored { why }, account);
-            stated.extend(rules(ingress, None, &expressions, account));
+        let enable = annotation(ingress, "enable-cors").map(|(field, _)| field);
+        let enable = enable.filter(|_| is_true(ingress, "enable-cors"));
+        let mut of_ingress = rules(ingress, enable.is_some(), &expressions, account);
+        match enable {
+            None => {
+                let why = "enable-cors is not \"true\"";
+                ignore(ingress, &Remark::Ignored { why }, account);
+            }
+            Some(_) if of_ingress.is_empty() => {
+                let why = "none of its hosts and paths is carried over";
+                ignore(ingress, &Remark::Ignored { why }, account);
+            }
+            Some(enable) => {
+                let cors = cors(ingress, &enable, account);
+                for one in &mut of_ingress {
+                    one.cors = Some(cors.clone());
+                    one.inherited = annotations(ingress);
+                    one.inherited.push(enable.clone());
+                }
+            }
         }
+        stated.extend(of_ingress);
     }
     stated
 }
@@ -245,8 +257,8 @@ impl<'d> Annotations<'_, 'd> {
     }
 }
 
-/// Adds what nginx lets in for the text of an origin. Of the beginnings that it
-/// does not look at, none makes an origin of those schemes.
+/// Adds what nginx lets in for the text of an origin, but for what stands before
+/// it, at which nginx does not look.
 fn add_origin(cors: &mut Cors, field: &Field<'_>, text: &str, account: &mut Account) {
     let lower = text.to_ascii_lowercase();
     let Some((before, after)) = lower.split_once('*').filter(|_| text != "*") else {
@@ -323,10 +335,10 @@ fn has_expressions(ingress: &Field<'_>) -> bool {
     is_true(ingress, "use-regex") || rewrites().unwrap_or(false)
 }
 
-/// The hosts and paths of an Ingress.
+/// The hosts and paths of an Ingress, without what it says.
 fn rules<'d>(
     ingress: &Field<'d>,
-    cors: Option<&Cors>,
+    has_cors: bool,
     expressions: &HashSet<&str>,
     account: &mut Account,
 ) -> Vec<Stated<'d>> {
@@ -345,9 +357,16 @@ fn rules<'d>(
             one.hosts.extend(hosts);
             one.aside.add(&aside);
         } else {
-            let (name, list, cors) = (name.to_owned(), None, cors.cloned());
-            let inherited = Vec::new();
-            stated.push(Stated { name, field, hosts, paths, list, cors, aside, inherited });
+            stated.push(Stated {
+                name: name.to_owned(),
+                field,
+                hosts,
+                paths,
+                list: None,
+                cors: None,
+                aside,
+                inherited: Vec::new(),
+            });
         }
     };
     if let (true, Some(path)) = (rules.is_empty(), &fallback) {
@@ -355,7 +374,7 @@ fn rules<'d>(
     }
     for rule in rules {
         let mut aside = Account::default();
-        let account = if cors.is_some() { &mut *account } else { &mut aside };
+        let account = if has_cors { &mut *account } else { &mut aside };
         let Some(hosts) = rule_hosts(ingress, &rule, account) else { continue };
         let mut paths = rule_paths(ingress, &rule, expressions, account);
         if !paths.iter().any(|path| path.prefix().is_empty()) {
