@@ -4,7 +4,8 @@
 //! - `policy.yaml`: what is printed;
 //! - `findings.txt`: what is said on standard error, but for what is said of every policy;
 //! - `native.yaml`, where the source is not Envoy's own: the virtual hosts that the control plane
-//!   makes of it (`nginx.conf` of ingress-nginx).
+//!   makes of it (`nginx.conf` of ingress-nginx);
+//! - `suite.yaml`, in some: what `probe` finds where the policy is loaded.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -119,17 +119,25 @@ fn folders(kind: &str) -> Vec<PathBuf> {
     folders
 }
 
+/// The folders of all kinds that hold a file of this name.
+pub fn folders_with(file: &str) -> Vec<PathBuf> {
+    let folders = KINDS.iter().flat_map(|kind| folders(kind));
+    folders.filter(|folder| folder.join(file).exists()).collect()
+}
+
+/// The files of a source, in their order.
+pub fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = folder.read_dir()?.map(|entry| Ok(entry?.path()));
+    let mut files = entries.collect::<Result<Vec<_>>>()?;
+    files.retain(|it| it.file_name().unwrap().to_string_lossy().starts_with("source"));
+    files.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
+    Ok(files)
+}
+
 impl Case {
     /// One for each route configuration.
     fn of(folder: PathBuf) -> Result<Vec<Self>> {
-        let files = |folder: &Path| -> Result<Vec<PathBuf>> {
-            let entries = folder.read_dir()?.map(|entry| Ok(entry?.path()));
-            let mut files = entries.collect::<Result<Vec<_>>>()?;
-            files.retain(|it| it.file_name().unwrap().to_string_lossy().starts_with("source"));
-            files.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
-            Ok(files)
-        };
-        let files = files(&folder)?;
+        let files = sources(&folder)?;
         let output = Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
             .args(["import", "--format=json"])
             .args(&files)
