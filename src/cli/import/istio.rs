@@ -31,6 +31,10 @@ pub fn read<'d>(
         }
         return Some(stated);
     }
+    // Without hosts, another resource says what they are for.
+    if spec.list("hosts").is_empty() {
+        return Some(Vec::new());
+    }
     // Of rules without CORS there is nothing to say but where they stand.
     let mut aside = Account::default();
     let mut stated = read_rules(resource, &spec, list, &mut aside);

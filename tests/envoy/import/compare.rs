@@ -137,7 +137,7 @@ impl Finding {
 
     /// The first text that it quotes.
     fn quoted(&self) -> Option<String> {
-        let from = &self.message[self.message.find('"')?..];
+        let from = self.message.get(self.message.find('"')?..)?;
         serde_json::Deserializer::from_str(from).into_iter().next()?.ok()
     }
 
