@@ -476,7 +476,10 @@ impl<'k> Known<'k> {
         {
             return ["any-name"].into();
         }
-        if echoed && ours.is_empty() && is_unsendable(name) {
+        if echoed
+            && ours.is_empty()
+            && (name == "authorization" && now.contains("*") || is_unsendable(name))
+        {
             return ["any-name"].into();
         }
         let about = self.findings.iter().filter(|it| it.names(field, name));
@@ -486,16 +489,16 @@ impl<'k> Known<'k> {
     /// Why a preflight may be remembered for another time.
     fn by_age(&self, exchange: &Exchange) -> BTreeSet<&'k str> {
         let number = |got: &Got| got.header(ACMA)?.parse::<u64>().ok();
-        let (native, ours) = (number(&exchange.native), number(&exchange.ours));
-        if ours == Some(86_400) && native.is_some_and(|native| native > 86_400) {
-            return self.rule("long-max-age");
+        match (number(&exchange.native), number(&exchange.ours)) {
+            (Some(native), Some(86_400)) if native > 86_400 => self.rule("long-max-age"),
+            (Some(_), None) => self.by_names_asked(exchange),
+            _ => {
+                let text = exchange.native.header(ACMA);
+                let ages = self.findings.iter().filter(|it| it.key() == "max_age");
+                let about = ages.filter(|it| Some(&it.text) == text.as_ref());
+                about.map(|it| &*it.rule).collect()
+            }
         }
-        let reasons = self.by_names_asked(exchange);
-        if !reasons.is_empty() || ours.is_some() {
-            return reasons;
-        }
-        let about = self.findings.iter().filter(|it| it.key() == "max_age");
-        about.map(|it| &*it.rule).collect()
     }
 
     /// Why a method or a header that is asked for is not allowed.
@@ -504,7 +507,7 @@ impl<'k> Known<'k> {
         let method = asked.acrm.iter().map(|it| (ACAM, it.clone()));
         let headers = asked.acrh.iter().flat_map(|it| it.split(','));
         let headers = headers.map(|it| (ACAH, it.trim().to_ascii_lowercase()));
-        let mut first = None;
+        let mut reasons = BTreeSet::new();
         for (list, name) in method.chain(headers).filter(|it| !it.1.is_empty()) {
             let (before, now) = (exchange.native.list(list), exchange.ours.list(list));
             let safelisted = list == ACAM && ["GET", "HEAD", "POST"].contains(&&*name);
@@ -512,18 +515,17 @@ impl<'k> Known<'k> {
             if safelisted || any || now.contains(&name) {
                 continue;
             }
-            let echoed = self.echoed.contains(&(&asked.target, list));
-            if echoed && is_unsendable(&name) {
-                first.get_or_insert("any-name");
+            if self.echoed.contains(&(&asked.target, list)) {
+                reasons.insert("any-name");
             } else if before.contains(&name) {
-                let about = self.findings.iter().find(|it| it.names(list, &name));
-                first = first.or(about.map(|it| &*it.rule));
+                let about = self.findings.iter().filter(|it| it.names(list, &name));
+                reasons.extend(about.map(|it| &*it.rule));
             } else {
                 // Then nothing else matters.
                 return ["checked-preflights"].into();
             }
         }
-        first.into_iter().collect()
+        reasons
     }
 
     fn of_upstream(&self, exchange: &Exchange, name: &str) -> Option<String> {
