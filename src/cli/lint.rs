@@ -365,14 +365,16 @@ mod tests {
     }
 
     /// Whether the filter refuses a file, in the words of `lint`; `None` if it is
-    /// more than a policy, or holds what JSON may hold and YAML may not.
+    /// more than a policy, or holds what JSON may hold and YAML may not: some
+    /// characters, and keys of more than 1,024.
     fn refuses(arguments: &Arguments, read: &Parsed) -> Option<bool> {
         let document = match read {
             Ok(document) => document,
             Err((document, _)) => {
                 let in_json_alone = ['\u{7f}'..='\u{9f}', '\u{fffe}'..='\u{ffff}'];
                 let holds = |c: char| in_json_alone.iter().any(|range| range.contains(&c));
-                return (!document.text.contains(holds)).then_some(true);
+                let in_both = document.text.len() <= 1_024 && !document.text.contains(holds);
+                return in_both.then_some(true);
             }
         };
         let [configuration] = &*document.configurations() else { return None };
