@@ -161,13 +161,17 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
     let has_cors = rule.get("corsPolicy").is_some();
     let mut paths = Vec::new();
     for alternative in alternatives {
-        let (mut path, mut conditional) = (Some(Path::every(&alternative)), false);
+        let mut path = Some(Path::every(&alternative));
+        let (mut any_case, mut conditional) = (false, false);
         for (key, field) in alternative.entries() {
             match key {
                 "name" | "statPrefix" => account.leave(&field),
                 "uri" => path = uri(&field, has_cors, account),
                 "ignoreUriCase" if field.flag() == Some(false) => account.carry(&field),
-                "ignoreUriCase" => account.remark(&field, &Remark::PathCase),
+                "ignoreUriCase" => {
+                    any_case = true;
+                    account.remark(&field, &Remark::PathCase);
+                }
                 "gateways" => {
                     let what = "the source names gateways";
                     account.remark(&field, &Remark::Placement { what });
@@ -179,7 +183,7 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
             }
         }
         account.close(&alternative);
-        paths.extend(path.map(|path| Path { conditional, ..path }));
+        paths.extend(path.map(|path| Path { any_case, conditional, ..path }));
     }
     paths
 }

@@ -52,20 +52,30 @@ impl Configuration {
     }
 
     /// Puts all policies into one configuration.
-    pub fn of(stated: &[Stated<'_>], account: &mut Account) -> Self {
-        let (scopes, lost) = distinct(reached(scopes(stated)));
+    pub fn of(all: &[Stated<'_>], account: &mut Account) -> Self {
+        let (scopes, lost) = distinct(reached(scopes(all)));
         remark(&scopes, &lost, account);
         let mut configuration = Self::default();
-        for stated in stated {
+        for (index, stated) in all.iter().enumerate() {
             let mut of_stated: Vec<_> =
                 scopes.iter().filter(|scope| std::ptr::eq(scope.stated, stated)).collect();
             // Where no policy is around, nothing is in force, as before.
             of_stated.retain(|one| stated.cors.is_some() || is_inside(one, &scopes));
             let cors = stated.cors.clone().unwrap_or_else(Cors::left_alone);
             let named = configuration.add(&stated.name, &cors, &of_stated);
-            if let (None, Some(policy)) = (&stated.cors, named) {
+            if stated.cors.is_some() {
+                continue;
+            }
+            if let Some(policy) = named {
                 account.add(&stated.aside);
                 account.note(&stated.field, &Remark::LeftAlone { policy });
+            }
+            let own = scopes.iter().chain(said_elsewhere(&lost));
+            let mut own = own.filter(|scope| std::ptr::eq(scope.stated, stated));
+            let later = all.get(index..).unwrap_or_default();
+            if let Some(other) = own.find_map(|one| overtaking(one, later, &scopes)) {
+                let other = other.stated.field.path.clone();
+                account.note(&stated.field, &Remark::Absorbed { other });
             }
         }
         configuration
@@ -179,7 +189,8 @@ fn scopes<'s, 'd>(stated: &'s [Stated<'d>]) -> Vec<Scope<'s, 'd>> {
 
 /// Scopes that are kept, and the others, each with the reason. There is none where
 /// another says the same.
-type Kept<'s, 'd> = (Vec<Scope<'s, 'd>>, Vec<(Scope<'s, 'd>, Option<Remark>)>);
+type Kept<'s, 'd> = (Vec<Scope<'s, 'd>>, Vec<Lost<'s, 'd>>);
+type Lost<'s, 'd> = (Scope<'s, 'd>, Option<Remark>);
 
 /// Those that some request reaches: none of an earlier rule of the same list takes
 /// them all.
@@ -230,10 +241,13 @@ fn distinct<'s, 'd>((scopes, mut lost): Kept<'s, 'd>) -> Kept<'s, 'd> {
     (distinct, lost)
 }
 
+fn said_elsewhere<'a, 's, 'd>(lost: &'a [Lost<'s, 'd>]) -> impl Iterator<Item = &'a Scope<'s, 'd>> {
+    lost.iter().filter(|(_, remark)| remark.is_none()).map(|(scope, _)| scope)
+}
+
 /// Says what is lost: of a policy for which no request is left, all; else the path.
-fn remark(kept: &[Scope<'_, '_>], lost: &[(Scope<'_, '_>, Option<Remark>)], account: &mut Account) {
-    let said_elsewhere = lost.iter().filter(|(_, remark)| remark.is_none()).map(|(scope, _)| scope);
-    let kept: Vec<&Scope<'_, '_>> = kept.iter().chain(said_elsewhere).collect();
+fn remark(kept: &[Scope<'_, '_>], lost: &[Lost<'_, '_>], account: &mut Account) {
+    let kept: Vec<&Scope<'_, '_>> = kept.iter().chain(said_elsewhere(lost)).collect();
     let mut withdrawn = HashSet::new();
     for (scope, remark) in lost {
         let Some(remark) = remark else { continue };
@@ -267,6 +281,24 @@ fn withdraw_inherited(lost: &Stated<'_>, kept: &[&Scope<'_, '_>], account: &mut 
             account.withdraw(field, &Remark::Ignored { why });
         }
     }
+}
+
+/// The policy of a later rule of the same list that is in force now for requests that
+/// a rule without CORS took, since no prefix tells them apart.
+fn overtaking<'s, 'a, 'd>(
+    scope: &Scope<'_, '_>,
+    later: &[Stated<'_>],
+    all: &'a [Scope<'s, 'd>],
+) -> Option<&'a Scope<'s, 'd>> {
+    all.iter().find(|other| {
+        other.stated.cors.is_some()
+            && other.stated.list.is_some()
+            && other.stated.list == scope.stated.list
+            && other.host == scope.host
+            && later.as_ptr_range().contains(&std::ptr::from_ref(other.stated))
+            && !covers(other.path.prefix(), scope.path.prefix())
+            && scope.path.takes_some(other.path)
+    })
 }
 
 /// Whether a policy would be in force for requests of a scope that has none.

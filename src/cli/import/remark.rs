@@ -332,7 +332,7 @@ impl Remark {
                 "decide which of the two is meant",
             ),
             Self::Absorbed { other } => (
-                format!("no CORS policy was in force here; {other} is for the same host and path prefix, so its policy is in force now"),
+                format!("no CORS policy was in force here; {other} is for the same host and paths, or some of them, so its policy is in force there now"),
                 "check that nothing here is to be left alone",
             ),
             Self::LeftAlone { policy } => (

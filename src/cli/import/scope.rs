@@ -38,6 +38,8 @@ pub struct Path<'d> {
     pub compared: Compared,
     /// The text as the source has it; empty or `/`: every path.
     pub text: String,
+    /// Whether the source takes upper and lower case for the same.
+    pub any_case: bool,
     /// Whether the source asks for more than host and path.
     pub conditional: bool,
 }
@@ -60,6 +62,7 @@ impl<'d> Path<'d> {
             field: field.clone(),
             compared: Compared::Segments,
             text: String::new(),
+            any_case: false,
             conditional: false,
         }
     }
@@ -78,8 +81,7 @@ impl<'d> Path<'d> {
             account.remark(field, &Remark::Refused(said));
             return None;
         }
-        let path =
-            Self { field: field.clone(), compared, text: text.to_owned(), conditional: false };
+        let path = Self { compared, text: text.to_owned(), ..Self::every(field) };
         account.carry(field);
         match compared {
             Compared::Text if !path.prefix().is_empty() => {
@@ -105,13 +107,33 @@ impl<'d> Path<'d> {
 
     /// Whether a rule with this path takes every request of one with another.
     pub fn takes(&self, other: &Self) -> bool {
+        !self.conditional && self.is_around(other)
+    }
+
+    /// Whether a rule with this path takes some of the requests for which the filter
+    /// has the policy of another, which does not stand above it.
+    pub fn takes_some(&self, other: &Self) -> bool {
+        let is_inside = self.any_case && covers(&lower(other.prefix()), &lower(self.prefix()));
+        is_inside || self.is_around(other)
+    }
+
+    /// Whether every path that another one is for is one of this, too.
+    fn is_around(&self, other: &Self) -> bool {
+        if self.any_case {
+            let lower =
+                |path: &Self| Self { any_case: false, text: lower(&path.text), ..path.clone() };
+            return lower(self).is_around(&lower(other));
+        }
         match self.compared {
-            _ if self.conditional => false,
             Compared::Text => other.text.starts_with(&self.text),
             Compared::Segments => covers(self.prefix(), other.prefix()),
             Compared::Whole => other.compared == Compared::Whole && self.text == other.text,
         }
     }
+}
+
+fn lower(text: &str) -> String {
+    text.to_ascii_lowercase()
 }
 
 /// Whether a prefix is another one, or stands above it.

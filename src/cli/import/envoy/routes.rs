@@ -360,7 +360,7 @@ impl Route<'_> {
 const ANSWERED: [&str; 4] = ["redirect", "directResponse", "filterAction", "nonForwardingAction"];
 /// The path of a route, which has CORS or not.
 fn path<'d>(matched: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
-    let (mut path, mut conditional) = (None, false);
+    let (mut path, mut any_case, mut conditional) = (None, false, false);
     let inexact = |what, text: Option<&str>| {
         let text = text.unwrap_or_default().to_owned();
         if has_cors { Remark::InexactPath { what, text } } else { Remark::LostPath { what, text } }
@@ -386,7 +386,10 @@ fn path<'d>(matched: &Field<'d>, has_cors: bool, account: &mut Account) -> Optio
             ("connect_matcher" | "connectMatcher", _) => account.leave(&field),
             ("case_sensitive" | "caseSensitive", _) => match field.flag() {
                 Some(true) => account.carry(&field),
-                _ => account.remark(&field, &Remark::PathCase),
+                _ => {
+                    any_case = true;
+                    account.remark(&field, &Remark::PathCase);
+                }
             },
             _ => {
                 conditional = true;
@@ -395,5 +398,5 @@ fn path<'d>(matched: &Field<'d>, has_cors: bool, account: &mut Account) -> Optio
         }
     }
     account.close(matched);
-    Some(Path { conditional, ..path? })
+    Some(Path { any_case, conditional, ..path? })
 }
