@@ -502,7 +502,7 @@ impl<'k> Known<'k> {
     }
 
     /// Why a method or a header that is asked for is not allowed.
-    fn by_names_asked(&self, exchange: &Exchange) -> BTreeSet<&'k str> {
+    pub fn by_names_asked(&self, exchange: &Exchange) -> BTreeSet<&'k str> {
         let asked = &exchange.asked;
         let method = asked.acrm.iter().map(|it| (ACAM, it.clone()));
         let headers = asked.acrh.iter().flat_map(|it| it.split(','));

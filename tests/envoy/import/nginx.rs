@@ -217,10 +217,10 @@ fn reasons<'k>(
         (true, true) if field == ACMA && native.header(ACMA).as_deref() == Some("-1") => {
             case.rules(["wrong-value"])
         }
-        (true, true) if by_defaults(exchange, difference) => {
-            case.rules(["long-max-age", "default-value", "invalid-value"])
+        (true, true) => {
+            let by_defaults = by_defaults(case, known, exchange, difference);
+            if by_defaults.is_empty() { known.by_form(exchange, difference) } else { by_defaults }
         }
-        (true, true) => known.by_form(exchange, difference),
         (false, true) => known.by_place(exchange),
         (false, false) if by_nginx => known.by_place(exchange),
         (false, false) => {
@@ -230,19 +230,33 @@ fn reasons<'k>(
     }
 }
 
-/// Whether an answer is different by what browsers do not take of nginx's own values.
-fn by_defaults(exchange: &Exchange, difference: &Difference) -> bool {
-    let age = || exchange.native.header(ACMA)?.parse::<u64>().ok();
-    let of_list = |name: &str| ["dnt", "keep-alive"].contains(&name.trim());
-    match difference.field {
-        ACAH => of_list(&difference.native),
-        ACMA => {
-            let asked = exchange.asked.acrh.as_deref().unwrap_or_default();
-            age() > Some(86_400) && exchange.ours.header(ACMA).as_deref() == Some("86400")
-                || exchange.ours.header(ACMA).is_none() && asked.split(',').any(of_list)
+/// Why an answer has less than nginx's own values, of which browsers do not take all.
+fn by_defaults<'k>(
+    case: &'k Case,
+    known: &Known<'k>,
+    exchange: &Exchange,
+    difference: &Difference,
+) -> BTreeSet<&'k str> {
+    let (native, acrh) = (&exchange.native, exchange.asked.acrh.as_deref().unwrap_or_default());
+    let idle = |name: &str| ["dnt", "keep-alive"].contains(&name.trim());
+    // Lists that are written can have the idle names too, and this one tells them from nginx's own.
+    let own = "If-Modified-Since";
+    let is_own = || native.header(ACAH).is_some_and(|list| list.contains(own));
+    let age = native.header(ACMA).unwrap_or_default();
+    let value = match (difference.field, exchange.ours.header(ACMA).as_deref()) {
+        (ACAH, _) if idle(&difference.native) && is_own() => own,
+        (ACMA, Some("86400")) if age.parse::<u64>().is_ok_and(|age| age > 86_400) => &age,
+        (ACMA, None)
+            if acrh.split(',').any(idle)
+                && is_own()
+                && !known.by_names_asked(exchange).contains("checked-preflights") =>
+        {
+            own
         }
-        _ => false,
-    }
+        _ => return BTreeSet::new(),
+    };
+    let about = case.findings.iter().find(|it| it.message.contains(value));
+    about.map(|it| &*it.rule).into_iter().collect()
 }
 
 /// Why an origin is allowed no longer.
