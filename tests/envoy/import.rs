@@ -169,6 +169,10 @@ impl Case {
         let ids = report["differences"].as_array().ok_or("no differences")?;
         let of_one = |(number, mut native): (usize, Value)| {
             to_one_cluster(&mut native);
+            // What is attached to a Gateway is for all that it serves.
+            if !name.starts_with("envoy-gateway/") {
+                serve_all(&mut native);
+            }
             Self {
                 name: format!("{name} {number}"),
                 texts: Texts::of(&native),
@@ -213,10 +217,12 @@ impl Case {
     fn more(&self, exchanges: &[Exchange]) -> Vec<(Asked, Upstream)> {
         let routes = self.texts.sites.iter().flat_map(Site::routes);
         let more = routes.flat_map(|target| {
-            let allowed = exchanges.iter().find(|it| {
-                it.asked.target == target && it.native.grants() && !it.asked.origin.is_empty()
-            });
-            allowed.map(|it| self.texts.more(&target, &it.asked.origin)).unwrap_or_default()
+            let here = exchanges.iter().filter(|it| it.asked.target == target);
+            let bare = here.filter(|it| it.upstream.is_empty() && !it.asked.origin.is_empty());
+            let allowed = bare.filter(|it| it.native.grants());
+            // One that is allowed still shows more.
+            let best = allowed.max_by_key(|it| it.ours.grants());
+            best.map(|it| self.texts.more(&target, &it.asked.origin)).unwrap_or_default()
         });
         more.collect()
     }
@@ -319,6 +325,23 @@ fn to_one_cluster(value: &mut Value) {
         }
         Value::Array(list) => list.iter_mut().for_each(to_one_cluster),
         _ => {}
+    }
+}
+
+/// Serves what no virtual host is for, as another team's service does on the same gateway.
+fn serve_all(config: &mut Value) {
+    let hosts = config["virtual_hosts"].as_array_mut().unwrap();
+    let is_for_all = |host: &Value| host["domains"].as_array().unwrap().contains(&"*".into());
+    if !hosts.iter().any(is_for_all) {
+        hosts.push(json!({
+            "name": "others",
+            "domains": ["*"],
+            "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } }],
+            "typed_per_filter_config": { "envoy.filters.http.cors": {
+                "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+                "disabled": true,
+            } },
+        }));
     }
 }
 

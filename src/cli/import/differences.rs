@@ -57,7 +57,7 @@ static ENVOY: [Difference; 11] = [
     },
     Difference {
         id: "any-name",
-        sentence: "* in allowMethods and allowHeaders is sent as it stands where no credentials are allowed, instead of the names that were asked for or stand beside it; authorization, which * does not cover, has to be listed. Names that no page can send are never allowed.",
+        sentence: "Without credentials, * in allowMethods and allowHeaders is sent as it stands, instead of what was asked for or stands beside it; names that no page can send are never allowed.",
     },
     UPSTREAM_HEADERS,
     VARY,

@@ -476,10 +476,7 @@ impl<'k> Known<'k> {
         {
             return ["any-name"].into();
         }
-        if echoed
-            && ours.is_empty()
-            && (name == "authorization" && now.contains("*") || is_unsendable(name))
-        {
+        if echoed && ours.is_empty() && is_unsendable(name) {
             return ["any-name"].into();
         }
         let about = self.findings.iter().filter(|it| it.names(field, name));
@@ -491,12 +488,15 @@ impl<'k> Known<'k> {
         let number = |got: &Got| got.header(ACMA)?.parse::<u64>().ok();
         match (number(&exchange.native), number(&exchange.ours)) {
             (Some(native), Some(86_400)) if native > 86_400 => self.rule("long-max-age"),
-            (Some(_), None) => self.by_names_asked(exchange),
-            _ => {
-                let text = exchange.native.header(ACMA);
-                let ages = self.findings.iter().filter(|it| it.key() == "max_age");
-                let about = ages.filter(|it| Some(&it.text) == text.as_ref());
-                about.map(|it| &*it.rule).collect()
+            (_, Some(_)) => BTreeSet::new(),
+            (_, None) => {
+                let reasons = self.by_names_asked(exchange);
+                if !reasons.is_empty() {
+                    return reasons;
+                }
+                // A long one is shortened, and never left out.
+                let ages = |it: &&Finding| it.key() == "max_age" && it.rule != "long-max-age";
+                self.findings.iter().filter(ages).map(|it| &*it.rule).collect()
             }
         }
     }
@@ -507,7 +507,7 @@ impl<'k> Known<'k> {
         let method = asked.acrm.iter().map(|it| (ACAM, it.clone()));
         let headers = asked.acrh.iter().flat_map(|it| it.split(','));
         let headers = headers.map(|it| (ACAH, it.trim().to_ascii_lowercase()));
-        let mut reasons = BTreeSet::new();
+        let mut first = None;
         for (list, name) in method.chain(headers).filter(|it| !it.1.is_empty()) {
             let (before, now) = (exchange.native.list(list), exchange.ours.list(list));
             let safelisted = list == ACAM && ["GET", "HEAD", "POST"].contains(&&*name);
@@ -515,17 +515,18 @@ impl<'k> Known<'k> {
             if safelisted || any || now.contains(&name) {
                 continue;
             }
-            if self.echoed.contains(&(&asked.target, list)) {
-                reasons.insert("any-name");
+            let echoed = self.echoed.contains(&(&asked.target, list));
+            if echoed && is_unsendable(&name) {
+                first.get_or_insert("any-name");
             } else if before.contains(&name) {
-                let about = self.findings.iter().filter(|it| it.names(list, &name));
-                reasons.extend(about.map(|it| &*it.rule));
+                let about = self.findings.iter().find(|it| it.names(list, &name));
+                first = first.or(about.map(|it| &*it.rule));
             } else {
                 // Then nothing else matters.
                 return ["checked-preflights"].into();
             }
         }
-        reasons
+        first.into_iter().collect()
     }
 
     fn of_upstream(&self, exchange: &Exchange, name: &str) -> Option<String> {

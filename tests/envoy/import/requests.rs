@@ -312,13 +312,15 @@ impl Texts {
         let actual = Shape { method: "GET", acrm: None, acrh: None };
         // It asks for nothing that is listed: the answer shows the lists.
         let unlisted = preflight(UNLISTED[0], Some(UNLISTED[1]));
-        let mut ask = |target: &Target, origin: &[String]| {
-            requests.push((actual.asked(target, origin), Upstream::Nothing));
-            requests.push((actual.asked(target, origin), Upstream::Echo));
-            requests.push((unlisted.asked(target, origin), Upstream::Nothing));
-        };
         let mut some: Vec<Vec<String>> = vec![vec![], vec![STRANGER.into()]];
         some.extend(self.firsts().into_iter().take(6).map(|it| vec![it]));
+        let mut ask = |target: &Target, origin: &Vec<String>| {
+            requests.push((actual.asked(target, origin), Upstream::Nothing));
+            requests.push((unlisted.asked(target, origin), Upstream::Nothing));
+            if some.contains(origin) {
+                requests.push((actual.asked(target, origin), Upstream::Echo));
+            }
+        };
         let every = self.origins();
         for site in &self.sites {
             for target in site.routes() {
