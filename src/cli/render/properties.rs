@@ -188,15 +188,17 @@ const PIECES: &[&str] = &[
     "\u{1f600}",
 ];
 
-/// Whether the filter may take it: without `allowOrigins` it does not, and a
-/// number that is none is not even itself.
+/// Whether the filter may take it: without `allowOrigins` it does not, nor with a
+/// key so long that YAML cannot hold it, written with escapes; and a number that is
+/// none is not even itself.
 fn is_sensible(tree: &Node) -> bool {
-    let (mut has_origins, mut has_nan) = (false, false);
+    let (mut has_origins, mut has_nan, mut has_long_key) = (false, false, false);
     tree.walk(&mut |node| {
         has_origins |= node.get("allowOrigins").is_some();
         has_nan |= matches!(node.content, Content::Number(n) if !n.is_finite());
+        has_long_key |= node.entries().iter().any(|(key, _)| key.text.len() > 1_000 / 6);
     });
-    has_origins && !has_nan
+    has_origins && !has_nan && !has_long_key
 }
 
 /// What is rendered is read again as the same.
