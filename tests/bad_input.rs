@@ -54,6 +54,11 @@ fn texts() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "1:8 not valid YAML: holds a NUL byte, so it is no text",
         ),
         (
+            "lines.yaml",
+            "allowOrigins: [] # \u{2028}maxAge: 1".into(),
+            "1:20 not valid YAML: holds U+0085, U+2028 or U+2029, which in YAML 1.1, as Kubernetes reads it, ends a line and so a comment; remove it",
+        ),
+        (
             "latin1.yaml",
             b"allowOrigins:\n# caf\xe9\n- a".to_vec(),
             "2:6 not valid YAML: is not UTF-8 from here on",

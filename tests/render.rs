@@ -87,9 +87,9 @@ const ROWS: &[Row] = &[
     Row {
         name: "istio-workload-file",
         policy: (
-            // A BOM, the ends of lines as in Windows, a directive, a marker, and what follows them.
+            // A BOM, the ends of lines as in Windows, a directive, a marker, what follows them, and a tab.
             "cors.yaml",
-            "\u{feff}%YAML 1.2\r\n# not a comment of the policy\r\n---\r\n# Who may.\r\nallowOrigins: &all\r\n- https://app.example.com # the app\r\nallowHeaders: [x-a,\r\n  x-b]\r\n...\r\n",
+            "\u{feff}%YAML 1.2\r\n# not a comment of the policy\r\n---\r\n# Who may.\r\nallowOrigins: &all\r\n-\thttps://app.example.com # the app\r\nallowHeaders: [x-a,\r\n  x-b]\r\n...\r\n",
         ),
         arguments: &[
             "--to=istio-workload",
@@ -663,11 +663,15 @@ fn urls_are_checked() {
         ("https://", "empty host; write it as in https://files.example.com/envoy_cors.wasm"),
         (
             "https://a.example",
-            "has no path, or a user name; write it as in https://files.example.com/envoy_cors.wasm",
+            "has no path, or a user name or password; write it as in https://files.example.com/envoy_cors.wasm",
         ),
         (
             "https://u:p@a.example/b",
-            "has no path, or a user name; write it as in https://files.example.com/envoy_cors.wasm",
+            "has no path, or a user name or password; write it as in https://files.example.com/envoy_cors.wasm",
+        ),
+        (
+            "https://:p@a.example/b",
+            "has no path, or a user name or password; write it as in https://files.example.com/envoy_cors.wasm",
         ),
         (
             "oci://envoy-cors",

@@ -100,7 +100,10 @@ impl Document {
             None if name.ends_with(".json") => {
                 tree::check_json(&text).and_then(|()| tree::documents(&text))
             }
-            None => tree::documents(&text),
+            None => match text.find(ends_a_line_elsewhere) {
+                Some(at) => Err(SyntaxError { at, message: ELSEWHERE.to_owned() }),
+                None => tree::documents(&text),
+            },
         };
         match read {
             Ok(mut roots) => {
@@ -172,6 +175,15 @@ impl Document {
         Some(Written::Json { text, tree, key, span, places })
     }
 }
+
+/// Whether YAML 1.1 takes a character for the end of a line, and YAML 1.2 does not
+/// ([5.4](https://yaml.org/spec/1.2.2/#54-line-break-characters)). What looks like a
+/// comment could then be a field to Kubernetes.
+fn ends_a_line_elsewhere(c: char) -> bool {
+    matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+const ELSEWHERE: &str = "holds U+0085, U+2028 or U+2029, which in YAML 1.1, as Kubernetes reads it, ends a line and so a comment; remove it";
 
 /// The name of the variable that chooses the environment.
 const VARIABLE: &str = "CORS_ENVIRONMENT";

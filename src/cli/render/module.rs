@@ -74,12 +74,14 @@ fn locate(arguments: &Arguments) -> Result<Location<'_>, String> {
     };
     match (scheme, arguments.to) {
         ("http" | "https", _) => {
-            let is_whole =
-                |url: &Url| url.has_host() && url.username().is_empty() && url.path() != "/";
+            let is_whole = |url: &Url| {
+                let is_anonymous = url.username().is_empty() && url.password().is_none();
+                url.has_host() && is_anonymous && url.path() != "/"
+            };
             match Url::parse(url) {
                 Ok(parsed) if is_whole(&parsed) => Ok(Location::Http(url)),
                 Ok(_) => Err(wrong(
-                    "has no path, or a user name; write it as in https://files.example.com/envoy_cors.wasm",
+                    "has no path, or a user name or password; write it as in https://files.example.com/envoy_cors.wasm",
                 )),
                 Err(error) => Err(wrong(&format!(
                     "{error}; write it as in https://files.example.com/envoy_cors.wasm"

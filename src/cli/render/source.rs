@@ -152,8 +152,9 @@ fn unindented(text: &str) -> Option<String> {
     for line in text.lines() {
         let spaces = line.len() - line.trim_start_matches([' ', '\t']).len();
         let (indentation, rest) = line.split_at_checked(spaces)?;
-        // A tab is no indentation; in JSON it may be used as one.
-        lines.push((indentation.replace('\t', "  "), rest));
+        // A tab is no indentation, and behind a dash not everybody takes it; in JSON it
+        // may be used as one.
+        lines.push((indentation.replace('\t', "  "), rest.replace('\t', " ")));
     }
     let is_flow = text.starts_with(['{', '[']);
     let of_all = lines.iter().skip(usize::from(is_flow)).filter(|(_, rest)| !rest.is_empty());
@@ -198,10 +199,10 @@ fn for_every_reader(text: &str) -> Option<String> {
 }
 
 /// Whether a number is written in another way than JSON's, as in `010`, which to
-/// some is 8.
+/// some is 8, or with an exponent, which to some is a word.
 fn is_odd_number(text: &str) -> bool {
     text.starts_with(['.', '+', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-        && serde_json::from_str::<f64>(text).is_err()
+        && (text.contains(['e', 'E']) || serde_json::from_str::<f64>(text).is_err())
 }
 
 /// Widest line of a list that is written anew.
