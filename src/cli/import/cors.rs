@@ -28,6 +28,10 @@ pub struct Cors {
     pub max_age: Option<Value>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_credentials: bool,
+    /// What the source says and this does not, so that nobody takes two policies for
+    /// one that only look the same without it.
+    #[serde(skip)]
+    pub lost: Vec<String>,
 }
 
 impl Cors {
@@ -56,6 +60,7 @@ impl Cors {
         (what, text): (&'static str, &str),
         account: &mut Account,
     ) {
+        let written = text;
         let text = text.to_owned();
         let everybody = || vec!["*".to_owned()];
         let conversion = match matcher.matcher {
@@ -82,6 +87,7 @@ impl Cors {
             Conversion::Nothing { text, why, meant } => Remark::NoOrigin { text, why, meant },
             Conversion::Unreadable(why) => Remark::UnreadableOrigin { what, text, why },
         };
+        self.lost.push(written.to_owned());
         account.remark(field, &remark);
     }
 
@@ -140,14 +146,15 @@ impl Cors {
 
     /// Without a `*` that browsers take for a name.
     fn meant<'a, 'd>(
-        &self,
+        &mut self,
         names: &'a [Named<'d>],
         account: &mut Account,
     ) -> Vec<(&'a Field<'d>, &'d str)> {
-        let is_name = |name: &str| name == "*" && !is_asked_for(names) && self.allow_credentials;
+        let is_name = !is_asked_for(names) && self.allow_credentials;
         let mut meant = Vec::new();
         for (field, name) in names {
-            if is_name(name) {
+            if is_name && *name == "*" {
+                self.lost.push("*".to_owned());
                 account.remark(field, &Remark::AnyBesideNames);
             } else {
                 meant.push((field, *name));
@@ -184,7 +191,13 @@ impl Cors {
 
     /// Whether a value goes into the policy. What the filter says about it is
     /// remarked.
-    fn accepts(&self, name: &str, value: &Value, field: &Field<'_>, account: &mut Account) -> bool {
+    fn accepts(
+        &mut self,
+        name: &str,
+        value: &Value,
+        field: &Field<'_>,
+        account: &mut Account,
+    ) -> bool {
         let mut accepted = true;
         for said in self.says(name, value) {
             // No page can make use of it: nothing is lost without it.
@@ -197,6 +210,9 @@ impl Cors {
                     | Problem::ForbiddenResponseHeader
             );
             accepted &= !idle && said.severity() == Severity::Warning;
+            if !idle && said.severity() == Severity::Error {
+                self.lost.push(value.to_string());
+            }
             account.remark(
                 field,
                 &match said.severity() {

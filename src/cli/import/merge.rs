@@ -1,13 +1,15 @@
 //! Several policies of several sources as one configuration.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::account::Account;
+use super::account::{Account, Field};
 use super::cors::{Cors, names};
 use super::remark::Remark;
 use super::scope::{Path, Stated, covers, host_covers};
+use crate::cli::document::Document;
 use crate::cli::tree::Node;
 
 /// A configuration of the filter.
@@ -18,6 +20,9 @@ pub struct Configuration {
     /// What no other policy matches.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     default: Option<Cors>,
+    /// The number that the next policy of a name gets.
+    #[serde(skip)]
+    numbers: HashMap<String, usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,7 +44,10 @@ struct Match {
 }
 
 /// The requests of one host and path prefix, and what is said about them.
+#[derive(Clone, Copy)]
 struct Scope<'s, 'd> {
+    /// Where what is said stands among the others.
+    index: usize,
     stated: &'s Stated<'d>,
     host: Option<&'s str>,
     path: &'s Path<'d>,
@@ -52,29 +60,32 @@ impl Configuration {
     }
 
     /// Puts all policies into one configuration.
-    pub fn of(all: &[Stated<'_>], account: &mut Account) -> Self {
-        let (scopes, lost) = distinct(reached(scopes(all)));
-        remark(&scopes, &lost, account);
+    pub fn of(all: &[Stated<'_>], documents: &[Document], account: &mut Account) -> Self {
+        let lines = Lines::of(documents);
+        let (kept, lost) = distinct(reached(scopes(all), &lines), &lines);
+        remark(&kept, &lost, account);
+        let with_cors: Vec<Scope<'_, '_>> =
+            kept.iter().filter(|scope| scope.stated.cors.is_some()).copied().collect();
+        let of_stated = by_stated(kept.iter());
+        let said_elsewhere = by_stated(said_elsewhere(&lost));
         let mut configuration = Self::default();
         for (index, stated) in all.iter().enumerate() {
-            let mut of_stated: Vec<_> =
-                scopes.iter().filter(|scope| std::ptr::eq(scope.stated, stated)).collect();
-            // Where no policy is around, nothing is in force, as before.
-            of_stated.retain(|one| stated.cors.is_some() || is_inside(one, &scopes));
-            let cors = stated.cors.clone().unwrap_or_else(Cors::left_alone);
-            let named = configuration.add(&stated.name, &cors, &of_stated);
-            if stated.cors.is_some() {
+            let own = of_stated.get(&index).map(Vec::as_slice).unwrap_or_default();
+            if let Some(cors) = &stated.cors {
+                configuration.add(&stated.name, cors, own);
                 continue;
             }
-            if let Some(policy) = named {
+            // Where no policy is around, nothing is in force, as before.
+            let inside: Vec<_> =
+                own.iter().filter(|one| is_inside(one, &with_cors)).copied().collect();
+            if let Some(policy) = configuration.add(&stated.name, &Cors::left_alone(), &inside) {
                 account.add(&stated.aside);
                 account.note(&stated.field, &Remark::LeftAlone { policy });
             }
-            let own = scopes.iter().chain(said_elsewhere(&lost));
-            let mut own = own.filter(|scope| std::ptr::eq(scope.stated, stated));
-            let later = all.get(index..).unwrap_or_default();
-            if let Some(other) = own.find_map(|one| overtaking(one, later, &scopes)) {
-                let other = other.stated.field.path.clone();
+            let elsewhere = said_elsewhere.get(&index).into_iter().flatten();
+            let mut all = own.iter().chain(elsewhere);
+            if let Some(other) = all.find_map(|one| overtaking(one, &with_cors)) {
+                let other = lines.place(&other.stated.field);
                 account.note(&stated.field, &Remark::Absorbed { other });
             }
         }
@@ -82,17 +93,19 @@ impl Configuration {
     }
 
     /// Adds a policy for some scopes, and gives its name.
-    fn add(&mut self, name: &str, cors: &Cors, scopes: &[&Scope<'_, '_>]) -> Option<String> {
+    fn add(&mut self, name: &str, cors: &Cors, scopes: &[Scope<'_, '_>]) -> Option<String> {
         let mut hosts: Vec<Option<&str>> = Vec::new();
+        let mut paths: HashMap<Option<&str>, BTreeSet<&str>> = HashMap::new();
         for scope in scopes {
-            if !hosts.contains(&scope.host) {
+            let of_host = paths.entry(scope.host).or_insert_with(|| {
                 hosts.push(scope.host);
-            }
+                BTreeSet::new()
+            });
+            of_host.insert(scope.path.prefix());
         }
         let mut matches: Vec<Match> = Vec::new();
         for host in hosts {
-            let of_host = scopes.iter().filter(|scope| scope.host == host);
-            let paths: BTreeSet<&str> = of_host.map(|scope| scope.path.prefix()).collect();
+            let paths = paths.remove(&host).unwrap_or_default();
             // A host with the same paths as another goes with it.
             let paths =
                 if paths.contains("") && paths.len() == 1 { BTreeSet::new() } else { paths };
@@ -142,20 +155,22 @@ impl Configuration {
         name
     }
 
-    /// A name that no policy has.
-    fn unused(&self, name: &str) -> String {
+    /// A name that no policy has: the one given, or with a number.
+    fn unused(&mut self, name: &str) -> String {
+        let numbered = |n: usize| {
+            let end = if n == 1 { String::new() } else { format!("-{n}") };
+            let longest = LONGEST_NAME - end.len();
+            format!("{}{end}", name.get(..longest).unwrap_or(name))
+        };
         let is_used = |name: &str| {
             name == "default" || self.policies.iter().any(|policy| policy.name == name)
         };
-        let numbered = (2..).map(|n: usize| {
-            let end = format!("-{n}");
-            let longest = LONGEST_NAME - end.len();
-            format!("{}{end}", name.get(..longest).unwrap_or(name))
-        });
-        std::iter::once(name.to_owned())
-            .chain(numbered)
-            .find(|name| !is_used(name))
-            .unwrap_or_default()
+        let mut n = self.numbers.get(name).copied().unwrap_or(1);
+        while is_used(&numbered(n)) {
+            n += 1;
+        }
+        self.numbers.insert(name.to_owned(), n + 1);
+        numbered(n)
     }
 }
 
@@ -175,13 +190,38 @@ fn slug(name: &str) -> String {
     }
 }
 
+/// Where the lines of all documents end.
+struct Lines<'a> {
+    documents: &'a [Document],
+    ends: Vec<Vec<usize>>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(documents: &'a [Document]) -> Self {
+        let ends = |document: &Document| {
+            document.text.match_indices('\n').map(|(end, _)| end).collect::<Vec<_>>()
+        };
+        Self { documents, ends: documents.iter().map(ends).collect() }
+    }
+
+    /// A field, and where it stands.
+    fn place(&self, field: &Field<'_>) -> String {
+        let document = self.documents.get(field.document).zip(self.ends.get(field.document));
+        let Some((document, ends)) = document else { return field.path.clone() };
+        let line = ends.partition_point(|end| *end < field.node.span.start) + 1;
+        format!("{} ({}:{line})", field.path, document.name)
+    }
+}
+
 fn scopes<'s, 'd>(stated: &'s [Stated<'d>]) -> Vec<Scope<'s, 'd>> {
     let mut scopes = Vec::new();
-    for stated in stated {
+    for (index, stated) in stated.iter().enumerate() {
         let every = [None];
         let hosts: Vec<Option<&str>> = stated.hosts.iter().map(|host| Some(&**host)).collect();
         for host in if hosts.is_empty() { &every[..] } else { &hosts } {
-            scopes.extend(stated.paths.iter().map(|path| Scope { stated, host: *host, path }));
+            let of_host =
+                stated.paths.iter().map(|path| Scope { index, stated, host: *host, path });
+            scopes.extend(of_host);
         }
     }
     scopes
@@ -194,32 +234,39 @@ type Lost<'s, 'd> = (Scope<'s, 'd>, Option<Remark>);
 
 /// Those that some request reaches: none of an earlier rule of the same list takes
 /// them all.
-fn reached<'s, 'd>(scopes: Vec<Scope<'s, 'd>>) -> Kept<'s, 'd> {
+fn reached<'s, 'd>(scopes: Vec<Scope<'s, 'd>>, lines: &Lines<'_>) -> Kept<'s, 'd> {
     let (mut reached, mut lost): Kept<'s, 'd> = (Vec::new(), Vec::new());
+    let mut of_list: HashMap<(usize, Option<&str>), Vec<Scope<'s, 'd>>> = HashMap::new();
     for scope in scopes {
-        let earlier = reached.iter().find(|earlier| {
-            scope.stated.list.is_some()
-                && earlier.stated.list == scope.stated.list
-                && !std::ptr::eq(earlier.stated, scope.stated)
-                && earlier.host == scope.host
-                && earlier.path.takes(scope.path)
-        });
-        match earlier.map(|earlier| earlier.stated.field.path.clone()) {
-            None => reached.push(scope),
-            Some(earlier) => lost.push((scope, Some(Remark::Unreachable { earlier }))),
+        let Some(list) = scope.stated.list else {
+            reached.push(scope);
+            continue;
+        };
+        let before = of_list.entry((list, scope.host)).or_default();
+        let earlier = before
+            .iter()
+            .find(|earlier| earlier.index != scope.index && earlier.path.takes(scope.path));
+        if let Some(earlier) = earlier {
+            let earlier = lines.place(&earlier.stated.field);
+            lost.push((scope, Some(Remark::Unreachable { earlier })));
+        } else {
+            before.push(scope);
+            reached.push(scope);
         }
     }
     (reached, lost)
 }
 
 /// Those of which no two are for the same host and path prefix.
-fn distinct<'s, 'd>((scopes, mut lost): Kept<'s, 'd>) -> Kept<'s, 'd> {
+fn distinct<'s, 'd>((scopes, mut lost): Kept<'s, 'd>, lines: &Lines<'_>) -> Kept<'s, 'd> {
     let mut distinct: Vec<Scope<'s, 'd>> = Vec::new();
+    let mut places: HashMap<(Option<&str>, &str), usize> = HashMap::new();
     for mut scope in scopes {
-        let same = distinct
-            .iter_mut()
-            .find(|known| known.host == scope.host && known.path.prefix() == scope.path.prefix());
-        let Some(known) = same else {
+        let place = match places.entry((scope.host, scope.path.prefix())) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(free) => *free.insert(distinct.len()),
+        };
+        let Some(known) = distinct.get_mut(place) else {
             distinct.push(scope);
             continue;
         };
@@ -227,7 +274,7 @@ fn distinct<'s, 'd>((scopes, mut lost): Kept<'s, 'd>) -> Kept<'s, 'd> {
         if known.path.is_part_of(scope.path) {
             std::mem::swap(known, &mut scope);
         }
-        let other = known.stated.field.path.clone();
+        let other = lines.place(&known.stated.field);
         let remark = match &scope.stated.cors {
             cors if *cors == known.stated.cors => None,
             None => Some(Remark::Absorbed { other }),
@@ -241,19 +288,31 @@ fn distinct<'s, 'd>((scopes, mut lost): Kept<'s, 'd>) -> Kept<'s, 'd> {
     (distinct, lost)
 }
 
+/// Those of which another says the same.
 fn said_elsewhere<'a, 's, 'd>(lost: &'a [Lost<'s, 'd>]) -> impl Iterator<Item = &'a Scope<'s, 'd>> {
     lost.iter().filter(|(_, remark)| remark.is_none()).map(|(scope, _)| scope)
 }
 
+/// Scopes by the index of what is said about them.
+fn by_stated<'a, 's: 'a, 'd: 'a>(
+    scopes: impl Iterator<Item = &'a Scope<'s, 'd>>,
+) -> HashMap<usize, Vec<Scope<'s, 'd>>> {
+    let mut grouped: HashMap<usize, Vec<Scope<'s, 'd>>> = HashMap::new();
+    for scope in scopes {
+        grouped.entry(scope.index).or_default().push(*scope);
+    }
+    grouped
+}
+
 /// Says what is lost: of a policy for which no request is left, all; else the path.
 fn remark(kept: &[Scope<'_, '_>], lost: &[Lost<'_, '_>], account: &mut Account) {
-    let kept: Vec<&Scope<'_, '_>> = kept.iter().chain(said_elsewhere(lost)).collect();
+    let kept = by_stated(kept.iter().chain(said_elsewhere(lost)));
     let mut withdrawn = HashSet::new();
     for (scope, remark) in lost {
         let Some(remark) = remark else { continue };
-        let of_policy = || kept.iter().filter(|kept| std::ptr::eq(kept.stated, scope.stated));
-        let is_lost = of_policy().next().is_none();
-        let has_path = of_policy().any(|kept| std::ptr::eq(kept.path, scope.path));
+        let of_policy = kept.get(&scope.index).map(Vec::as_slice).unwrap_or_default();
+        let is_lost = of_policy.is_empty();
+        let has_path = of_policy.iter().any(|kept| std::ptr::eq(kept.path, scope.path));
         let field = if is_lost { &scope.stated.field } else { &scope.path.field };
         if scope.stated.cors.is_none() && matches!(remark, Remark::Unreachable { .. }) {
             account.forget(field);
@@ -262,50 +321,55 @@ fn remark(kept: &[Scope<'_, '_>], lost: &[Lost<'_, '_>], account: &mut Account) 
         } else {
             account.withdraw(field, remark);
         }
-        if is_lost && scope.stated.cors.is_some() {
-            withdraw_inherited(scope.stated, &kept, account);
-        }
     }
+    withdraw_inherited(lost, &kept, account);
 }
 
-/// What a lost policy takes from elsewhere is lost too, if nobody else takes it.
-fn withdraw_inherited(lost: &Stated<'_>, kept: &[&Scope<'_, '_>], account: &mut Account) {
-    let others = kept.iter().filter(|kept| kept.stated.cors.is_some());
+/// What lost policies take from elsewhere is lost too, if nobody else takes it.
+fn withdraw_inherited(
+    lost: &[Lost<'_, '_>],
+    kept: &HashMap<usize, Vec<Scope<'_, '_>>>,
+    account: &mut Account,
+) {
+    let others = kept.values().filter_map(|scopes| scopes.first());
     let taken: HashSet<*const Node> = others
-        .flat_map(|kept| &kept.stated.inherited)
+        .filter(|scope| scope.stated.cors.is_some())
+        .flat_map(|scope| &scope.stated.inherited)
         .map(|field| std::ptr::from_ref(field.node))
         .collect();
-    for field in &lost.inherited {
-        if !taken.contains(&std::ptr::from_ref(field.node)) {
-            let why = "what it is for is not carried over";
-            account.withdraw(field, &Remark::Ignored { why });
+    for (scope, remark) in lost {
+        if remark.is_none() || scope.stated.cors.is_none() || kept.contains_key(&scope.index) {
+            continue;
+        }
+        for field in &scope.stated.inherited {
+            if !taken.contains(&std::ptr::from_ref(field.node)) {
+                let why = "what it is for is not carried over";
+                account.withdraw(field, &Remark::Ignored { why });
+            }
         }
     }
 }
 
 /// The policy of a later rule of the same list that is in force now for requests that
 /// a rule without CORS took, since no prefix tells them apart.
-fn overtaking<'s, 'a, 'd>(
+fn overtaking<'a, 's, 'd>(
     scope: &Scope<'_, '_>,
-    later: &[Stated<'_>],
-    all: &'a [Scope<'s, 'd>],
+    with_cors: &'a [Scope<'s, 'd>],
 ) -> Option<&'a Scope<'s, 'd>> {
-    all.iter().find(|other| {
-        other.stated.cors.is_some()
-            && other.stated.list.is_some()
+    with_cors.iter().find(|other| {
+        other.stated.list.is_some()
             && other.stated.list == scope.stated.list
+            && other.index > scope.index
             && other.host == scope.host
-            && later.as_ptr_range().contains(&std::ptr::from_ref(other.stated))
             && !covers(other.path.prefix(), scope.path.prefix())
             && scope.path.takes_some(other.path)
     })
 }
 
 /// Whether a policy would be in force for requests of a scope that has none.
-fn is_inside(scope: &Scope<'_, '_>, all: &[Scope<'_, '_>]) -> bool {
-    all.iter().any(|other| {
-        other.stated.cors.is_some()
-            && host_covers(other.host, scope.host)
+fn is_inside(scope: &Scope<'_, '_>, with_cors: &[Scope<'_, '_>]) -> bool {
+    with_cors.iter().any(|other| {
+        host_covers(other.host, scope.host)
             && (other.host != scope.host || covers(other.path.prefix(), scope.path.prefix()))
     })
 }

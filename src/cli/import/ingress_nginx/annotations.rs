@@ -56,6 +56,9 @@ pub fn cors(ingress: &Field<'_>, enable: &Field<'_>, account: &mut Account) -> C
     let field = written.as_ref().map_or(enable, |(field, _)| field);
     let everybody = origins.iter().flatten().any(|origin| origin == "*");
     read.credentials(&mut cors, enable, everybody, account);
+    if let (None, Some((_, text))) = (&origins, &written) {
+        cors.lost.push(text.clone());
+    }
     for text in origins.iter().flatten() {
         add_origin(&mut cors, field, text, account);
     }
