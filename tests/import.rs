@@ -473,6 +473,29 @@ fn find<'v>(value: &'v mut Value, path: &str) -> Option<&'v mut Value> {
 }
 
 /// Values as people write them, right and wrong.
+/// No other reader here takes such a text.
+#[test]
+fn a_field_that_is_given_twice_is_found() {
+    let text = "\
+kind: VirtualService
+metadata: { name: a, name: b }
+spec:
+  hosts: [a.example.com]
+  hosts: [b.example.com]
+  http:
+  - corsPolicy: { allowOrigins: [exact: https://a.example], allowOrigins: [exact: https://b.example] }
+";
+    let folder = tempfile::tempdir().unwrap();
+    let (status, policy, said) = run(&["import", "-"], folder.path(), text);
+    assert_eq!(status, 1, "{said}");
+    assert!(policy.contains("https://a.example") && !policy.contains("https://b.example"));
+    for field in ["spec.hosts", "spec.http[0].corsPolicy.allowOrigins"] {
+        let finding = format!("warning[duplicate-field]: {field}: not carried over: ");
+        assert_eq!(said.matches(&finding).count(), 1, "{said}");
+        assert_eq!(said.matches(&format!("]: {field}: ")).count(), 1, "{said}");
+    }
+}
+
 fn virtual_service() -> impl Strategy<Value = Value> {
     let origin = select(vec![
         json!({ "exact": "https://app.example.com" }),

@@ -109,6 +109,7 @@ impl Imported {
         let of_nginx = ingress_nginx::read(&resources, &mut account);
         let differences = differences::of(!stated.is_empty(), !of_nginx.is_empty());
         stated.extend(of_nginx);
+        resources.iter().for_each(|resource| account.close_resource(resource));
         let configuration = Configuration::of(&stated, &documents, &mut account);
         Self { documents, account, configuration, differences }
     }

@@ -171,6 +171,41 @@ impl Account {
         field.elements().for_each(|field| self.close(&field));
     }
 
+    /// Ends the reading of a whole resource: what is about CORS by its name, in a
+    /// resource that nobody read, is unknown, and so is what is given again beside
+    /// what was read.
+    pub fn close_resource(&mut self, resource: &Field<'_>) {
+        if self.any_settled(resource.node) {
+            self.close_twice(resource);
+        } else {
+            self.close_unread(resource);
+        }
+    }
+
+    fn close_twice(&mut self, field: &Field<'_>) {
+        let mut seen: HashMap<&str, &Node> = HashMap::new();
+        for (key, value) in field.entries() {
+            let first = *seen.entry(key).or_insert(value.node);
+            if std::ptr::eq(first, value.node) {
+                self.close_twice(&value);
+            } else if self.any_settled(first) {
+                self.withdraw(&value, &Remark::Twice);
+            }
+        }
+        field.elements().for_each(|element| self.close_twice(&element));
+    }
+
+    fn close_unread(&mut self, field: &Field<'_>) {
+        for (key, value) in field.entries() {
+            if key.to_ascii_lowercase().contains("cors") {
+                self.remark(&value, &Remark::UnknownField);
+            } else if key != "labels" {
+                self.close_unread(&value);
+            }
+        }
+        field.elements().for_each(|element| self.close_unread(&element));
+    }
+
     /// The fields that were carried over, in the order of the texts.
     pub fn carried(&self) -> Vec<&Carried> {
         let mut carried: Vec<&Carried> = self.carried.values().collect();
@@ -207,7 +242,7 @@ impl Account {
     }
 }
 
-/// The resources of all documents, those in a `List` by themselves.
+/// The resources of all documents, those in a list by themselves.
 pub fn resources(documents: &[Document]) -> Vec<Field<'_>> {
     let mut found = Vec::new();
     for (document, read) in documents.iter().enumerate() {
@@ -219,9 +254,13 @@ pub fn resources(documents: &[Document]) -> Vec<Field<'_>> {
 }
 
 fn collect<'d>(root: Field<'d>, found: &mut Vec<Field<'d>>) {
+    let is_resource = |element: &Field<'d>| element.get("kind").is_some();
     match (&root.node.content, root.text_at(&["kind"])) {
-        (Content::Map(_), Some("List")) => {
+        (Content::Map(_), Some(kind)) if kind.ends_with("List") => {
             root.list("items").into_iter().for_each(|item| collect(item, found));
+        }
+        (Content::List(_), _) if root.elements().any(|element| is_resource(&element)) => {
+            root.elements().for_each(|item| collect(item, found));
         }
         _ => found.push(root),
     }

@@ -9,6 +9,8 @@ use serde_saphyr::FlowSeq;
 use super::account::{Account, Field};
 use super::matcher::{Conversion, Matcher, OriginMatcher};
 use super::remark::Remark;
+use crate::cli::document::Document;
+use crate::cli::{lint, report};
 
 /// What a policy says, without the requests that it is for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -81,14 +83,31 @@ impl Cors {
                 }
                 return;
             }
-            Conversion::Inexact { nearest, more, fewer } => {
+            Conversion::Inexact { mut nearest, more, fewer } => {
+                if !nearest.iter().all(|origin| self.may_be_advised(origin)) {
+                    nearest.clear();
+                }
                 Remark::InexactOrigin { what, text, nearest, more, fewer }
             }
-            Conversion::Nothing { text, why, meant } => Remark::NoOrigin { text, why, meant },
+            Conversion::Nothing { text, why, meant } => {
+                let meant = meant.filter(|origin| self.may_be_advised(origin));
+                Remark::NoOrigin { text, why, meant }
+            }
             Conversion::Unreadable(why) => Remark::UnreadableOrigin { what, text, why },
         };
         self.lost.push(written.to_owned());
         account.remark(field, &remark);
+    }
+
+    /// Whether `lint` finds no error in an origin, credentials being known.
+    fn may_be_advised(&self, origin: &str) -> bool {
+        let policy =
+            json!({ "allowOrigins": [origin], "allowCredentials": self.allow_credentials });
+        let document = Document::parse(String::new(), policy.to_string().into_bytes());
+        document.is_ok_and(|document| {
+            let (findings, _) = lint::check(&document, None, &[]);
+            findings.iter().all(|finding| finding.severity != report::Severity::Error)
+        })
     }
 
     fn add_pattern(&mut self, field: &Field<'_>, pattern: &str, account: &mut Account) -> bool {

@@ -14,6 +14,8 @@ use crate::cli::report::{Finding, Severity};
 pub enum Remark {
     /// Nothing here knows the field.
     UnknownField,
+    /// A field that is given again.
+    Twice,
     /// The filter refuses the value, in its own words.
     Refused(Diagnostic),
     /// The value does nothing in the filter, in its own words.
@@ -133,6 +135,7 @@ impl Remark {
     fn rule(&self) -> &'static str {
         match self {
             Self::UnknownField => "unknown-field",
+            Self::Twice => "duplicate-field",
             Self::Refused(said) | Self::Idle(said) | Self::Warned(said) => {
                 lint::filter::rule(&said.problem)
             }
@@ -199,6 +202,7 @@ impl Remark {
             | Self::OtherFilter { .. }
             | Self::Elsewhere => Severity::Error,
             Self::UnknownField
+            | Self::Twice
             | Self::Warned(_)
             | Self::NoOrigin { .. }
             | Self::OpenToAll { carried: true, .. }
@@ -237,6 +241,10 @@ impl Remark {
     /// What became of the field and why, and what to write instead.
     fn sentence(&self) -> (String, String) {
         let (clause, remedy): (String, &str) = match self {
+            Self::Twice => (
+                "not carried over: the field is given twice, and the first is read".to_owned(),
+                "remove one of them",
+            ),
             Self::UnknownField => (
                 "import does not know what this says, so it is not carried over".to_owned(),
                 "check by hand whether it concerns CORS",
@@ -447,6 +455,10 @@ impl Remark {
 
 fn no_origin(text: &str, why: Option<InvalidPattern>, meant: Option<String>) -> (String, String) {
     let left_out = format!("left out: no page has the origin {}", Quoted(text));
+    if text.contains(',') {
+        let clause = format!("{left_out}: several stand in one text");
+        return (clause, "write each of them by itself".to_owned());
+    }
     let Some(why) = why else {
         let meant = meant.map(|meant| format!("write {}, if that is meant", Quoted(&meant)));
         return (left_out, meant.unwrap_or_default());
