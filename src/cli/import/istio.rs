@@ -9,7 +9,7 @@ use super::account::{Account, Field};
 use super::cors::{Cors, Named, named};
 use super::matcher::{Matcher, OriginMatcher};
 use super::remark::Remark;
-use super::scope::{Compared, Path, Stated, hosts};
+use super::scope::{Compared, Path, Stated, hosts, of_expression};
 
 /// Reads a resource, if it is one. `list` is the number of the next list of
 /// rules.
@@ -194,17 +194,20 @@ fn uri<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<P
     match key {
         "prefix" => Path::read(&value, text, Compared::Text, account),
         "exact" => Path::read(&value, text, Compared::Whole, account),
-        _ => {
-            let (what, text) = ("regular expression", text.to_owned());
-            account.remark(
-                &value,
-                &if has_cors {
-                    Remark::InexactPath { what, text }
-                } else {
-                    Remark::LostPath { what, text }
-                },
-            );
-            None
-        }
+        _ => match of_expression(text) {
+            Some((compared, text)) => Path::read(&value, &text, compared, account),
+            None => {
+                let (what, text) = ("regular expression", text.to_owned());
+                account.remark(
+                    &value,
+                    &if has_cors {
+                        Remark::InexactPath { what, text }
+                    } else {
+                        Remark::LostPath { what, text }
+                    },
+                );
+                None
+            }
+        },
     }
 }

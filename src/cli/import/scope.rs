@@ -136,6 +136,30 @@ fn lower(text: &str) -> String {
     text.to_ascii_lowercase()
 }
 
+/// How a path is compared, and its text, if that is all that an expression says which
+/// the whole path must match.
+pub fn of_expression(expression: &str) -> Option<(Compared, String)> {
+    let text = expression.strip_prefix('^').unwrap_or(expression);
+    let text = text.strip_suffix('$').unwrap_or(text);
+    let ends = [
+        ("(/.*)?", Compared::Segments),
+        ("(/.*|)", Compared::Segments),
+        ("(.*)", Compared::Text),
+        (".*", Compared::Text),
+        ("", Compared::Whole),
+    ];
+    let (text, compared) =
+        ends.iter().find_map(|(end, compared)| Some((text.strip_suffix(end)?, *compared)))?;
+    Some((compared, literal(text)?))
+}
+
+/// The text that a part of an expression stands for, if it is one.
+pub fn literal(expression: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-~%".contains(c);
+    let is_text = expression.replace("\\.", "").chars().all(plain);
+    is_text.then(|| expression.replace("\\.", "."))
+}
+
 /// Whether a prefix is another one, or stands above it.
 pub fn covers(prefix: &str, other: &str) -> bool {
     other.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -216,4 +240,30 @@ fn refusal(list: &str, text: &str) -> Option<Diagnostic> {
     });
     let (_, said) = Policies::from_json(policy.to_string().as_bytes(), None);
     said.iter().find(|said| said.at.starts_with("policies")).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_are_paths_where_they_say_no_more() {
+        let rows = [
+            ("/.*", Some((Compared::Text, "/"))),
+            (".*", Some((Compared::Text, ""))),
+            ("^/api/.*$", Some((Compared::Text, "/api/"))),
+            ("/api(.*)", Some((Compared::Text, "/api"))),
+            ("/api(/.*)?", Some((Compared::Segments, "/api"))),
+            ("/v1\\.0/users", Some((Compared::Whole, "/v1.0/users"))),
+            ("/v1.0", None),
+            ("/v[0-9]+/.*", None),
+            ("/a|/b", None),
+            ("/a.*b", None),
+            ("/a\\.*", None),
+        ];
+        for (text, expected) in rows {
+            let expected = expected.map(|(compared, text)| (compared, text.to_owned()));
+            assert_eq!(of_expression(text), expected, "{text}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::policy::{BESIDE_TYPED, UNREAD, finish, in_force, is_wrapper, policy};
 use crate::cli::import::account::{Account, Field};
 use crate::cli::import::cors::Cors;
 use crate::cli::import::remark::Remark;
-use crate::cli::import::scope::{Compared, Path, Stated, hosts};
+use crate::cli::import::scope::{Compared, Path, Stated, hosts, of_expression};
 
 /// Virtual hosts that stand together, in a route configuration or by themselves.
 pub struct Table<'d> {
@@ -375,7 +375,10 @@ fn path<'d>(matched: &Field<'d>, has_cors: bool, account: &mut Account) -> Optio
             }
             ("safe_regex" | "safeRegex", _) => {
                 let regex = field.text_at(&["regex"]);
-                account.remark(&field, &inexact("regular expression", regex));
+                match regex.and_then(of_expression) {
+                    Some((compared, text)) => path = Path::read(&field, &text, compared, account),
+                    None => account.remark(&field, &inexact("regular expression", regex)),
+                }
             }
             ("path_match_policy" | "pathMatchPolicy", _) => {
                 let template = field.text_at(&["typedConfig", "pathTemplate"]);

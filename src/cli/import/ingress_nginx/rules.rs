@@ -6,7 +6,7 @@ use super::annotations::{annotation, is_true};
 use crate::cli::import::account::{Account, Field};
 use crate::cli::import::cors::elements;
 use crate::cli::import::remark::Remark;
-use crate::cli::import::scope::{Compared, Path, Stated, host, hosts};
+use crate::cli::import::scope::{Compared, Path, Stated, host, hosts, literal};
 
 /// The hosts of the rules of an Ingress; the empty text is every host.
 pub fn named<'d>(ingress: &Field<'d>) -> Vec<&'d str> {
@@ -166,9 +166,7 @@ fn prefix(expression: &str) -> Option<(Compared, String)> {
         Some(text) => (Compared::Segments, text),
         None => (Compared::Text, strip(&rest)?),
     };
-    let plain =
-        text.replace("\\.", "").chars().all(|c| c.is_ascii_alphanumeric() || "/_-~%".contains(c));
-    plain.then(|| (compared, text.replace("\\.", ".")))
+    Some((compared, literal(text)?))
 }
 
 #[cfg(test)]
