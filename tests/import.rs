@@ -344,8 +344,10 @@ fn is_beside(finding: &Value) -> bool {
 
 /// Whether a path is of a route without CORS that no policy around it covers.
 fn is_outside(leaf: &str, leaves: &[String], carried: &[String]) -> bool {
-    let Some((route, _)) = leaf.split_once(".match[") else { return false };
-    let policy = format!("{route}.corsPolicy");
+    let of_istio = leaf.split_once(".match[").map(|(route, _)| (route, "corsPolicy"));
+    let of_gateway = leaf.split_once(".matches[").map(|(route, _)| (route, "filters"));
+    let Some((route, policy)) = of_istio.or(of_gateway) else { return false };
+    let policy = format!("{route}.{policy}");
     !leaves.iter().any(|leaf| is_under(leaf, &policy))
         && !carried.iter().any(|field| is_under(field, route))
 }

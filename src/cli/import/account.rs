@@ -68,7 +68,7 @@ impl<'d> Field<'d> {
 
     /// The text of a field that is a string.
     pub fn text_at(&self, names: &[&str]) -> Option<&'d str> {
-        self.at(names)?.text()
+        self.node.at(names)?.text()
     }
 
     fn entry(&self, key: &str, node: &'d Node) -> Self {

@@ -7,10 +7,11 @@
 //! `internal/xds/translator/cors.go`).
 
 mod attach;
+mod inherited;
 
 use super::account::{Account, Field};
 use super::cors::Cors;
-use super::gateway_api::{age, cors, find, is_gateway, namespace};
+use super::gateway_api::{Resources, age, cors, is_gateway, namespace};
 use super::remark::Remark;
 pub use attach::attach;
 
@@ -39,25 +40,27 @@ struct Target<'d> {
 }
 
 impl Policy<'_> {
-    /// Whether it says something about CORS and a resource.
-    pub fn is_for(&self, index: usize) -> bool {
-        self.object.is_some() && self.targets.iter().any(|target| target.index == index)
+    /// The indices of the resources about whose CORS it says something.
+    pub fn concerned(&self) -> impl Iterator<Item = usize> {
+        let targets = self.object.iter().flat_map(|_| &self.targets);
+        targets.map(|target| target.index)
     }
 }
 
 /// Reads all policies: those that count first stand first.
-pub fn policies<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Policy<'d>> {
+pub fn policies<'d>(resources: &Resources<'_, 'd>, account: &mut Account) -> Vec<Policy<'d>> {
     let mut found: Vec<&Field<'d>> = resources
+        .all
         .iter()
         .filter(|resource| resource.text_at(&["kind"]) == Some("SecurityPolicy"))
         .collect();
-    found.sort_by_key(|resource| age(resource));
+    found.sort_by_cached_key(|resource| age(resource));
     found.into_iter().filter_map(|resource| policy(resource, resources, account)).collect()
 }
 
 fn policy<'d>(
     resource: &Field<'d>,
-    resources: &[Field<'d>],
+    resources: &Resources<'_, 'd>,
     account: &mut Account,
 ) -> Option<Policy<'d>> {
     let spec = resource.get("spec")?;
@@ -84,7 +87,9 @@ fn policy<'d>(
             }
         }
         let listener = target.reference.get("sectionName");
-        if let Some(listener) = listener.filter(|_| is_gateway_at(target.index, resources)) {
+        if let Some(listener) =
+            listener.filter(|_| resources.all.get(target.index).is_some_and(is_gateway))
+        {
             notes.note(&listener, &Remark::Placement { what: "the source names a listener" });
         }
     }
@@ -96,15 +101,11 @@ fn policy<'d>(
     Some(Policy { resource: resource.clone(), object, cors, merges, targets, decides: false })
 }
 
-fn is_gateway_at(index: usize, resources: &[Field<'_>]) -> bool {
-    resources.get(index).is_some_and(is_gateway)
-}
-
 /// What a policy is attached to, and what of it is not among the resources.
 fn targets<'d>(
     resource: &Field<'d>,
     spec: &Field<'d>,
-    resources: &[Field<'d>],
+    resources: &Resources<'_, 'd>,
 ) -> (Vec<Target<'d>>, Vec<(Field<'d>, String)>) {
     let (mut targets, mut absent) = (Vec::new(), Vec::new());
     let references = spec.get("targetRef").into_iter().chain(spec.list("targetRefs"));
@@ -112,8 +113,9 @@ fn targets<'d>(
         let kind = reference.text_at(&["kind"]).unwrap_or_default();
         let named = reference.text_at(&["name"]).unwrap_or_default();
         let section = reference.text_at(&["sectionName"]);
-        let found = find(resources, kind, namespace(resource), named)
-            .filter(|index| resources.get(*index).is_some_and(|one| has_section(one, section)));
+        let found = resources
+            .find(kind, namespace(resource), named)
+            .filter(|index| resources.all.get(*index).is_some_and(|one| has_section(one, section)));
         match found {
             Some(index) => targets.push(Target { reference, index, section }),
             None => {
@@ -132,7 +134,7 @@ fn targets<'d>(
                 && has_labels(other, &selector)
         };
         let before = targets.len();
-        let all = resources.iter().enumerate().filter(|(_, other)| selected(other));
+        let all = resources.all.iter().enumerate().filter(|(_, other)| selected(other));
         targets.extend(all.map(|(index, _)| Target {
             reference: selector.clone(),
             index,

@@ -5,26 +5,40 @@
 //! Of the rules of all routes the most specific one that matches decides, as in
 //! the filter. Hosts that a route does not name are those of its listeners.
 
+mod resources;
+
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::account::{Account, Field};
 use super::cors::{Cors, Named, named};
-use super::envoy_gateway;
+use super::envoy_gateway::{self, Policy};
 use super::matcher::{Matcher, OriginMatcher};
 use super::remark::Remark;
-use super::scope::{Compared, Path, Stated, host_covers, hosts};
+use super::scope::{Compared, Path, Stated, host_covers, hosts, of_expression};
 use crate::cli::tree::Content;
+pub use resources::{Listener, Resources, age, is_gateway, name, namespace};
+use resources::{is_route, whole};
 
 /// A route, with the hosts and paths of its rules.
-pub struct Route<'d> {
+pub struct Route<'r, 'd> {
     /// The index of its resource.
     pub index: usize,
-    /// Exact hosts and wildcards; an empty list is every host.
-    pub hosts: Vec<String>,
+    /// Where it is in force.
+    pub places: Vec<Place<'r, 'd>>,
     /// Where it names them, if it does.
     pub named: Option<Field<'d>>,
     /// Those with a path that the filter can tell apart.
     pub rules: Vec<Rule<'d>>,
+}
+
+/// What a route takes on a listener.
+pub struct Place<'r, 'd> {
+    /// Exact hosts and wildcards; an empty list is every host.
+    pub hosts: Vec<String>,
+    /// `None`: what is not among the resources.
+    pub listener: Option<&'r Listener<'d>>,
 }
 
 /// A rule of a route.
@@ -35,20 +49,28 @@ pub struct Rule<'d> {
     /// What to name a policy after.
     pub name: String,
     pub paths: Vec<Path<'d>>,
+    /// The others, if it has no CORS of its own, and what is lost where others have.
+    pub lost: Lost<'d>,
     /// What its own filter says.
     pub cors: Option<Cors>,
     /// What there is to say about its paths, if it comes to a policy.
     pub aside: Account,
 }
 
+/// Fields with what there is to say about them.
+pub type Lost<'d> = Vec<(Field<'d>, Remark)>;
+
 /// Reads all routes, Gateways and policies that are attached to them.
 pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
+    let resources = &Resources::new(resources);
     let policies = envoy_gateway::policies(resources, account);
-    let mut found: Vec<_> = resources.iter().enumerate().filter(|(_, one)| is_route(one)).collect();
-    found.sort_by_key(|(_, resource)| age(resource));
+    let concerned: HashSet<usize> = policies.iter().flat_map(Policy::concerned).collect();
+    let all = resources.all.iter().enumerate();
+    let mut found: Vec<_> = all.filter(|(_, resource)| is_route(resource)).collect();
+    found.sort_by_cached_key(|(_, resource)| age(resource));
     let mut routes = Vec::new();
     for (index, resource) in found {
-        let has_policy = policies.iter().any(|policy| policy.is_for(index));
+        let has_policy = concerned.contains(&index);
         // Of a route without CORS there is nothing to say but where it stands.
         let mut aside = Account::default();
         let concerned = has_policy || has_filter(resource);
@@ -58,97 +80,15 @@ pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d
     envoy_gateway::attach(routes, policies, resources, account)
 }
 
-/// By what the older of two resources counts: when it was made, or else its name.
-pub fn age<'d>(resource: &Field<'d>) -> impl Ord + use<'d> {
-    let created = resource.text_at(&["metadata", "creationTimestamp"]);
-    (created, namespace(resource), name(resource))
-}
-
-/// Whether a resource is a route to which policies may be attached.
-fn is_route(resource: &Field<'_>) -> bool {
-    matches!(resource.text_at(&["kind"]), Some("HTTPRoute" | "GRPCRoute"))
-}
-
-/// Whether a resource has listeners.
-pub fn is_gateway(resource: &Field<'_>) -> bool {
-    matches!(resource.text_at(&["kind"]), Some("Gateway" | "ListenerSet" | "XListenerSet"))
-}
-
-/// The name of a resource.
-pub fn name<'d>(resource: &Field<'d>) -> Option<&'d str> {
-    resource.text_at(&["metadata", "name"])
-}
-
-/// The namespace of a resource, if it is written.
-pub fn namespace<'d>(resource: &Field<'d>) -> Option<&'d str> {
-    resource.text_at(&["metadata", "namespace"])
-}
-
-/// The index of a resource. A namespace that is not written may be any.
-pub fn find(
-    resources: &[Field<'_>],
-    kind: &str,
-    namespace: Option<&str>,
-    name: &str,
-) -> Option<usize> {
-    resources.iter().position(|resource| {
-        let other = self::namespace(resource);
-        resource.text_at(&["kind"]) == Some(kind)
-            && self::name(resource) == Some(name)
-            && (namespace.is_none() || other.is_none() || namespace == other)
-    })
-}
-
-/// The Gateways and sets of listeners of a route, or of a set of listeners, with
-/// the listener if only one is meant; `None` where it is not among the resources.
-pub fn parents<'d>(
-    resource: &Field<'d>,
-    resources: &[Field<'d>],
-) -> Vec<(Option<usize>, Field<'d>)> {
-    let Some(spec) = resource.get("spec") else { return Vec::new() };
-    let several = spec.list("parentRefs");
-    let one = spec.get("parentRef").into_iter();
-    let index = |parent: &Field<'d>| {
-        let kind = parent.text_at(&["kind"]).unwrap_or("Gateway");
-        let namespace = parent.text_at(&["namespace"]).or_else(|| namespace(resource));
-        find(resources, kind, namespace, parent.text_at(&["name"])?)
-            .filter(|index| resources.get(*index).is_some_and(is_gateway))
-    };
-    several.into_iter().chain(one).map(|parent| (index(&parent), parent)).collect()
-}
-
-/// The listeners of a Gateway: all of them, or those that a reference names.
-pub fn listeners<'d>(gateway: &Field<'d>, reference: Option<&Field<'d>>) -> Vec<Field<'d>> {
-    let named = reference.and_then(|reference| reference.text_at(&["sectionName"]));
-    let port = reference.and_then(|reference| reference.get("port"));
-    let mut listeners = gateway.get("spec").map(|spec| spec.list("listeners")).unwrap_or_default();
-    listeners.retain(|listener| {
-        let is_port =
-            |port: &Field<'_>| listener.get("port").is_some_and(|own| whole(&own) == whole(port));
-        matches!(listener.text_at(&["protocol"]), None | Some("HTTP" | "HTTPS"))
-            && (named.is_none() || listener.text_at(&["name"]) == named)
-            && port.as_ref().is_none_or(is_port)
-    });
-    listeners
-}
-
-/// The hosts of listeners: `None` is every host.
-pub fn hostnames<'d>(listeners: &[Field<'d>]) -> Option<Vec<Field<'d>>> {
-    let of = |listener: &Field<'d>| {
-        listener.get("hostname").filter(|host| host.text().is_some_and(|text| !text.is_empty()))
-    };
-    listeners.iter().map(of).collect()
-}
-
-fn route<'d>(
+fn route<'r, 'd>(
     index: usize,
     has_policy: bool,
-    resources: &[Field<'d>],
+    resources: &'r Resources<'_, 'd>,
     account: &mut Account,
-) -> Option<Route<'d>> {
-    let resource = resources.get(index)?;
+) -> Option<Route<'r, 'd>> {
+    let resource = resources.all.get(index)?;
     let spec = resource.get("spec")?;
-    let Some(hosts) = route_hosts(resource, &spec, resources, account) else {
+    let Some(places) = places(resource, &spec, resources, account) else {
         let why = "none of its hosts is carried over";
         spec.get("rules").inspect(|rules| account.remark(rules, &Remark::Ignored { why }));
         return None;
@@ -160,7 +100,10 @@ fn route<'d>(
     for (index, field) in fields.into_iter().enumerate() {
         let mut aside = Account::default();
         let has_cors = has_policy || !own_filters(&field).is_empty();
-        let paths = matches(&field, has_cors, &mut aside);
+        let (paths, mut lost) = matches(&field, &mut aside);
+        if has_cors {
+            lost.drain(..).for_each(|(field, remark)| aside.note(&field, &remark));
+        }
         if paths.is_empty() && has_cors {
             let why = "none of its paths is carried over";
             account.add(&aside);
@@ -173,80 +116,75 @@ fn route<'d>(
         let own = section.map(str::to_owned);
         let own = own.or_else(|| several.then(|| (index + 1).to_string()));
         let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
-        rules.push(Rule { field, section, name, paths, cors, aside });
+        rules.push(Rule { field, section, name, paths, lost, cors, aside });
     }
-    Some(Route { index, hosts, named: spec.get("hostnames"), rules })
+    Some(Route { index, places, named: spec.get("hostnames"), rules })
 }
 
 /// The hosts that a route names, as far as its listeners take them, or else those
 /// of the listeners.
-fn route_hosts<'d>(
+fn places<'r, 'd>(
     resource: &Field<'d>,
     spec: &Field<'d>,
-    resources: &[Field<'d>],
+    resources: &'r Resources<'_, 'd>,
     account: &mut Account,
-) -> Option<Vec<String>> {
+) -> Option<Vec<Place<'r, 'd>>> {
     let named = account.list(spec, "hostnames");
     let own = hosts(&named, |_| false, account);
     spec.get("hostnames").inspect(|field| account.close(field));
     let own = own?;
-    let parents = parents(resource, resources);
-    let references = spec.get("parentRefs");
-    if let Some(field) = &references {
-        account.remark(field, &Remark::Placement { what: "the source names its Gateways" });
+    let parents = resources.parents(resource);
+    if let Some(field) = spec.get("parentRefs") {
+        account.remark(&field, &Remark::Placement { what: "the source names its Gateways" });
     }
-    let absent = parents.iter().find(|(index, _)| index.is_none());
-    if let Some((_, field)) = absent {
-        if named.is_empty() {
-            let name = field.text_at(&["name"]).unwrap_or_default().to_owned();
-            account.note(field, &Remark::EveryHost { parent: name });
-        }
-        return Some(own);
-    }
-    let listeners: Vec<_> = parents
-        .iter()
-        .filter_map(|(index, parent)| Some(listeners(resources.get((*index)?)?, Some(parent))))
-        .flatten()
-        .collect();
-    if let (true, Some(field)) = (listeners.is_empty(), references) {
-        account.note(&field, &Remark::Ignored { why: "the Gateway has no such listener" });
-        return None;
-    }
-    let Some(limits) = hostnames(&listeners).filter(|limits| !limits.is_empty()) else {
-        return Some(own);
+    let of_parent = |(index, field): &(Option<usize>, Field<'d>)| {
+        index.map(|index| resources.of(index, field)).into_iter().flatten()
     };
-    let limits = hosts(&limits, |_| false, &mut Account::default()).unwrap_or_default();
-    if named.is_empty() {
-        return Some(limits).filter(|limits| !limits.is_empty());
-    }
-    let mut common: Vec<String> = Vec::new();
-    for host in &own {
-        for limit in &limits {
-            match narrower(host, limit) {
-                Some(host) if !common.iter().any(|known| known == host) => {
-                    common.push(host.to_owned());
-                }
-                _ => {}
-            }
+    let listeners: Vec<&Listener<'d>> = parents.iter().flat_map(of_parent).collect();
+    let place = |listener: &&'r Listener<'d>| {
+        Some(Place { hosts: resources.hosts(listener, &own)?, listener: Some(*listener) })
+    };
+    let mut places: Vec<Place<'r, 'd>> = listeners.iter().filter_map(place).collect();
+    let is_taken = |host: &str| {
+        places.iter().any(|place| {
+            place.hosts.is_empty()
+                || place.hosts.iter().any(|one| host_covers(Some(host), Some(one)))
+        })
+    };
+    let (others, taken): (Vec<String>, Vec<String>) =
+        own.iter().cloned().partition(|host| !is_taken(host));
+    let absent = parents.iter().find(|(index, _)| index.is_none());
+    if parents.is_empty() || absent.is_some() {
+        if named.is_empty() {
+            account.note(
+                absent.map_or(spec, |(_, field)| field),
+                &match absent {
+                    Some((_, field)) => Remark::EveryHost {
+                        parent: field.text_at(&["name"]).unwrap_or_default().to_owned(),
+                    },
+                    None => Remark::NoHosts,
+                },
+            );
         }
+        // Nothing is known of the listeners there.
+        if named.is_empty() || !others.is_empty() {
+            places.push(Place { hosts: others, listener: None });
+        }
+        return Some(places);
+    }
+    if listeners.is_empty() {
+        let why = "its Gateways have no such listener for HTTP";
+        spec.get("parentRefs").inspect(|field| account.note(field, &Remark::Ignored { why }));
+        return None;
     }
     for field in named {
         let host = field.text().unwrap_or_default().to_ascii_lowercase();
-        if own.contains(&host) && !limits.iter().any(|limit| narrower(&host, limit).is_some()) {
+        if own.contains(&host) && !taken.contains(&host) {
             let why = "no listener of its Gateway takes this host";
             account.withdraw(&field, &Remark::Ignored { why });
         }
     }
-    Some(common).filter(|common| !common.is_empty())
-}
-
-/// The hosts that two hosts or wildcards have in common.
-fn narrower<'h>(one: &'h str, other: &'h str) -> Option<&'h str> {
-    if host_covers(Some(one), Some(other)) {
-        Some(other)
-    } else {
-        host_covers(Some(other), Some(one)).then_some(one)
-    }
+    Some(places).filter(|places| !places.is_empty())
 }
 
 /// Whether a route has CORS filters.
@@ -320,7 +258,7 @@ pub fn cors(objects: &[Field<'_>], account: &mut Account) -> Cors {
     let fields = list("exposeHeaders", account);
     cors.add_exposed_headers(&named(&fields), account);
     if let Some(field) = get("maxAge") {
-        match (field.text(), whole(&field)) {
+        match (field.text(), whole(field.node)) {
             (Some(duration), _) => cors.set_max_age(&field, duration.into(), account),
             (None, Some(seconds)) => cors.set_max_age(&field, seconds.into(), account),
             (None, None) => {}
@@ -354,28 +292,20 @@ fn glob(text: &str) -> Matcher<'_> {
     if text.contains('*') { Matcher::Glob(text) } else { Matcher::Exact(text) }
 }
 
-/// A number without fraction.
-fn whole(field: &Field<'_>) -> Option<i64> {
-    match field.node.content {
-        Content::Number(number) => number.to_string().parse().ok(),
-        _ => None,
-    }
-}
-
-/// The paths of a rule.
-fn matches<'d>(rule: &Field<'d>, has_cors: bool, account: &mut Account) -> Vec<Path<'d>> {
+/// The paths of a rule, and those that no prefix says.
+fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> (Vec<Path<'d>>, Lost<'d>) {
     let alternatives = account.list(rule, "matches");
     if alternatives.is_empty() {
-        return vec![Path::every(rule)];
+        return (vec![Path::every(rule)], Vec::new());
     }
-    let mut paths = Vec::new();
+    let (mut paths, mut lost) = (Vec::new(), Vec::new());
     for alternative in alternatives {
         let (mut path, mut conditional) = (Some(Path::every(&alternative)), false);
         for (key, field) in alternative.entries() {
             match (key, &field.node.content) {
-                ("path", _) => path = http_path(&field, has_cors, account),
+                ("path", _) => path = http_path(&field, &mut lost, account),
                 // Of a GRPCRoute.
-                ("method", Content::Map(_)) => path = grpc_path(&field, has_cors, account),
+                ("method", Content::Map(_)) => path = grpc_path(&field, &mut lost, account),
                 (_, Content::List(elements)) if elements.is_empty() => account.leave(&field),
                 _ => {
                     conditional = true;
@@ -386,35 +316,45 @@ fn matches<'d>(rule: &Field<'d>, has_cors: bool, account: &mut Account) -> Vec<P
         if alternative.entries().next().is_none() {
             account.leave(&alternative);
         }
+        lost.iter().for_each(|(field, _)| account.leave(field));
         account.close(&alternative);
         paths.extend(path.map(|path| Path { conditional, ..path }));
     }
-    paths
-}
-
-fn inexact(what: &'static str, text: String, has_cors: bool) -> Remark {
-    if has_cors { Remark::InexactPath { what, text } } else { Remark::LostPath { what, text } }
+    (paths, lost)
 }
 
 /// `HTTPPathMatch`
-fn http_path<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
+fn http_path<'d>(
+    field: &Field<'d>,
+    lost: &mut Lost<'d>,
+    account: &mut Account,
+) -> Option<Path<'d>> {
     let (kind, value) = (field.get("type"), field.get("value"));
     let text = value.as_ref().and_then(Field::text).unwrap_or("/");
     let value = value.as_ref().unwrap_or(field);
-    let compared = match kind.as_ref().and_then(Field::text) {
-        None | Some("PathPrefix") => Compared::Segments,
-        Some("Exact") => Compared::Whole,
-        Some(_) => {
-            account.remark(field, &inexact("regular expression", text.to_owned(), has_cors));
-            return None;
+    let (compared, text) = match kind.as_ref().and_then(Field::text) {
+        None | Some("PathPrefix") => (Compared::Segments, text.to_owned()),
+        Some("Exact") => (Compared::Whole, text.to_owned()),
+        Some(kind) => {
+            let read = of_expression(text).filter(|_| kind == "RegularExpression");
+            let Some(path) = read else {
+                let (what, text) = ("regular expression", text.to_owned());
+                lost.push((field.clone(), Remark::InexactPath { what, text }));
+                return None;
+            };
+            path
         }
     };
     kind.inspect(|kind| account.carry(kind));
-    Path::read(value, text, compared, account)
+    Path::read(value, &text, compared, account)
 }
 
 /// `GRPCMethodMatch`: the path is `/service/method`.
-fn grpc_path<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
+fn grpc_path<'d>(
+    field: &Field<'d>,
+    lost: &mut Lost<'d>,
+    account: &mut Account,
+) -> Option<Path<'d>> {
     let (service, method) = (field.text_at(&["service"]), field.text_at(&["method"]));
     match (field.text_at(&["type"]), service, method) {
         (None | Some("Exact"), Some(service), Some(method)) => {
@@ -425,7 +365,7 @@ fn grpc_path<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Op
         }
         _ => {
             let text = format!("/{}/{}", service.unwrap_or("*"), method.unwrap_or("*"));
-            account.remark(field, &inexact("match", text, has_cors));
+            lost.push((field.clone(), Remark::InexactPath { what: "match", text }));
             None
         }
     }

@@ -1,112 +1,183 @@
 //! What routes and the policies that are attached to them come to.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::inherited::{Inherited, needed};
 use super::{Policy, Target};
 use crate::cli::import::account::{Account, Field};
 use crate::cli::import::cors::Cors;
-use crate::cli::import::gateway_api::{
-    Route, cors, hostnames, is_gateway, listeners, name, parents,
-};
+use crate::cli::import::gateway_api::{Listener, Place, Resources, Route, cors, name};
 use crate::cli::import::remark::Remark;
-use crate::cli::import::scope::{Path, Stated, covers, host_covers, hosts};
+use crate::cli::import::scope::{Compared, Path, Stated};
+use crate::cli::tree::Node;
 
 /// What routes and policies come to.
 pub fn attach<'d>(
-    routes: Vec<Route<'d>>,
+    routes: Vec<Route<'_, 'd>>,
     mut policies: Vec<Policy<'d>>,
-    resources: &[Field<'d>],
+    resources: &Resources<'_, 'd>,
     account: &mut Account,
 ) -> Vec<Stated<'d>> {
-    let mut stated: Vec<Stated<'d>> = Vec::new();
-    let mut rest = Vec::new();
+    let attached = Attached::of(&policies);
+    let (mut stated, mut rest): (Vec<Stated<'d>>, Vec<Inherited<'d>>) = (Vec::new(), Vec::new());
+    let mut taken = Taken::new();
     for route in routes {
-        let parent = of_parents(route.index, &policies, resources);
+        let every = union(route.places.iter().map(|place| &place.hosts));
+        let above = by_policy(&route.places, &attached);
         // The rules of a route that have the same policy go together.
-        let mut together: Vec<(usize, usize)> = Vec::new();
+        let mut together: HashMap<(usize, usize), usize> = HashMap::new();
         for rule in route.rules {
-            let own = |section| position(&policies, route.index, section);
+            let own = |section| attached.get(route.index, section);
             let of_rule = rule.section.and_then(|section| own(Some(section)));
             let is_open = rule.cors.is_none() && !rule.paths.is_empty();
             let policy = of_rule.or_else(|| own(None)).filter(|_| is_open);
-            let mut one = Stated {
-                name: rule.name,
-                field: rule.field,
-                hosts: route.hosts.clone(),
-                paths: rule.paths,
+            let state = |hosts: Vec<String>, cors: Option<Cors>| Stated {
+                name: rule.name.clone(),
+                field: rule.field.clone(),
+                hosts,
+                paths: rule.paths.clone(),
                 list: None,
-                cors: rule.cors,
-                aside: rule.aside,
-                inherited: route.named.clone().into_iter().collect(),
+                cors,
+                aside: rule.aside.clone(),
+                inherited: Vec::new(),
             };
-            if let Some(index) = policy {
-                one.cors = of_policy(index, parent, &mut policies, account);
-                one.inherited.extend(policies.get(index).and_then(|one| one.object.clone()));
-            } else if one.cors.is_none() {
-                rest.push((one, parent));
+            if policy.is_none() && rule.cors.is_none() {
+                rest.extend(above.iter().enumerate().map(|(part, (policy, hosts))| Inherited {
+                    stated: state(hosts.clone(), None),
+                    policy: *policy,
+                    reference: reference(&policies, part, *policy),
+                    lost: rule.lost.clone(),
+                }));
                 continue;
             }
-            if one.cors.is_some() {
-                account.add(&std::mem::take(&mut one.aside));
+            if rule.paths.iter().any(is_every) {
+                taken.extend(route.places.iter().flat_map(Place::scopes));
             }
-            let known = together.iter().find(|(known, _)| Some(*known) == policy);
-            if let Some(known) = known.and_then(|(_, place)| stated.get_mut(*place)) {
-                known.paths.append(&mut one.paths);
-                continue;
+            let merges = policy.and_then(|index| policies.get(index)).is_some_and(|one| one.merges);
+            let parts = if merges { above.clone() } else { vec![(None, every.clone())] };
+            for (part, (parent, hosts)) in parts.into_iter().enumerate() {
+                let mut one = state(hosts, rule.cors.clone());
+                one.inherited.extend(route.named.clone());
+                for index in policy.into_iter().chain(parent) {
+                    one.inherited.extend(policies.get(index).and_then(|one| one.object.clone()));
+                }
+                if let Some(index) = policy {
+                    one.cors = of_policy(index, parent, &mut policies, account);
+                }
+                one.field = reference(&policies, part, parent).unwrap_or(one.field);
+                if one.cors.is_some() {
+                    account.add(&std::mem::take(&mut one.aside));
+                }
+                if let Some(index) = policy.filter(|_| one.cors.is_some()) {
+                    let known = together.get(&(index, part));
+                    if let Some(known) = known.and_then(|place| stated.get_mut(*place)) {
+                        known.paths.append(&mut one.paths);
+                        continue;
+                    }
+                    let named = policies.get(index).and_then(|policy| name(&policy.resource));
+                    one.name = named.map_or(one.name, str::to_owned);
+                    together.insert((index, part), stated.len());
+                }
+                stated.push(one);
             }
-            if let Some(index) = policy.filter(|_| one.cors.is_some()) {
-                let named = policies.get(index).and_then(|policy| name(&policy.resource));
-                one.name = named.map_or(one.name, str::to_owned);
-                together.push((index, stated.len()));
-            }
-            stated.push(one);
         }
     }
-    of_gateways(&mut policies, resources, &mut stated);
-    for (mut one, parent) in rest {
-        let policy = parent.and_then(|index| policies.get(index));
-        one.cors = policy.and_then(|policy| policy.cors.clone());
-        // What is around such a path is in force there, too.
-        if one.paths.len() < one.field.list("matches").len()
-            && stated.iter().any(|other| other.cors.is_some() && meets(other, &one.hosts))
-        {
-            account.add(&std::mem::take(&mut one.aside));
-        }
-        let more = inherited(one, &stated, account);
-        stated.extend(more);
+    stated.extend(of_gateways(&mut policies, &attached, &taken, resources));
+    for one in &mut rest {
+        let policy = one.policy.and_then(|index| policies.get(index));
+        one.stated.cors = policy.and_then(|policy| policy.cors.clone());
+        one.stated.inherited.extend(policy.and_then(|policy| policy.object.clone()));
     }
-    for policy in policies.iter().filter(|policy| !policy.decides) {
-        if let Some(object) = &policy.object {
-            let why = "what it is attached to has something more specific or older, or is not carried over";
-            account.withdraw(object, &Remark::Ignored { why });
-        }
+    for one in needed(rest, &stated, account) {
+        decides(one.policy, &mut policies);
+        stated.push(one.stated);
     }
+    remark_idle(&policies, resources, account);
     stated
 }
 
-/// The policy that is attached to a resource or a section of it: the first counts.
-fn position(policies: &[Policy<'_>], index: usize, section: Option<&str>) -> Option<usize> {
-    policies.iter().position(|policy| {
-        policy.targets.iter().any(|target| target.index == index && target.section == section)
-    })
+/// The policy of each resource or section of it, and by which of its targets: the
+/// first counts.
+struct Attached<'d>(HashMap<(usize, Option<&'d str>), (usize, usize)>);
+
+impl<'d> Attached<'d> {
+    fn of(policies: &[Policy<'d>]) -> Self {
+        let mut attached = HashMap::new();
+        for (index, policy) in policies.iter().enumerate() {
+            for (at, target) in policy.targets.iter().enumerate() {
+                attached.entry((target.index, target.section)).or_insert((index, at));
+            }
+        }
+        Self(attached)
+    }
+
+    /// The policy of a resource or a section of it.
+    fn get(&self, index: usize, section: Option<&'d str>) -> Option<usize> {
+        self.0.get(&(index, section)).map(|(policy, _)| *policy)
+    }
+
+    /// The policy of a listener, of the set in which it stands, or of the Gateway,
+    /// with the target.
+    fn above(&self, listener: &Listener<'d>) -> Option<(usize, usize)> {
+        let of = |holder, section| self.0.get(&(holder, section)).copied();
+        let of_listener = listener.name().and_then(|name| of(listener.holder, Some(name)));
+        let of_holder = || of(listener.holder, None);
+        of_listener.or_else(of_holder).or_else(|| of(listener.gateway?, None))
+    }
 }
 
-/// The policy of the Gateways of a route: that of its listener, of the set in which
-/// the listener stands, or of the Gateway.
-fn of_parents(index: usize, policies: &[Policy<'_>], resources: &[Field<'_>]) -> Option<usize> {
-    let (above, reference): (Vec<_>, Vec<_>) =
-        parents(resources.get(index)?, resources).into_iter().unzip();
-    above.into_iter().zip(reference).find_map(|(above, reference)| {
-        let gateway = resources.get(above?)?;
-        let of_listener = listeners(gateway, Some(&reference))
-            .into_iter()
-            .find_map(|listener| position(policies, above?, Some(listener.text_at(&["name"])?)));
-        of_listener.or_else(|| position(policies, above?, None)).or_else(|| {
-            let (gateway, _) = parents(gateway, resources).into_iter().next()?;
-            position(policies, gateway?, None)
-        })
-    })
+/// The hosts of listeners at which rules take every request.
+type Taken = HashSet<(*const Node, Option<String>)>;
+
+impl Place<'_, '_> {
+    fn scopes(&self) -> impl Iterator<Item = (*const Node, Option<String>)> {
+        let listener = self.listener.map(Listener::id);
+        let every = self.hosts.is_empty().then_some(None);
+        let hosts = every.into_iter().chain(self.hosts.iter().cloned().map(Some));
+        hosts.filter_map(move |host| Some((listener?, host)))
+    }
 }
 
-/// What a policy says about a route.
+fn is_every(path: &Path<'_>) -> bool {
+    path.prefix().is_empty() && !path.conditional && path.compared != Compared::Whole
+}
+
+/// The hosts of a route by the policies of the listeners that take them.
+fn by_policy<'d>(
+    places: &[Place<'_, 'd>],
+    attached: &Attached<'d>,
+) -> Vec<(Option<usize>, Vec<String>)> {
+    let mut found: Vec<(Option<usize>, Vec<&Vec<String>>)> = Vec::new();
+    for place in places {
+        let policy = place.listener.and_then(|listener| attached.above(listener));
+        let policy = policy.map(|(policy, _)| policy);
+        match found.iter_mut().find(|(known, _)| *known == policy) {
+            Some((_, hosts)) => hosts.push(&place.hosts),
+            None => found.push((policy, vec![&place.hosts])),
+        }
+    }
+    found.into_iter().map(|(policy, hosts)| (policy, union(hosts.into_iter()))).collect()
+}
+
+/// All hosts of several lists, of which an empty one is every host.
+fn union<'h>(lists: impl Iterator<Item = &'h Vec<String>>) -> Vec<String> {
+    let mut all = Vec::new();
+    for hosts in lists {
+        if hosts.is_empty() {
+            return Vec::new();
+        }
+        all.extend(hosts.iter().filter(|host| !all.contains(*host)).cloned().collect::<Vec<_>>());
+    }
+    all
+}
+
+/// Where a policy is attached, to tell a part of a rule from those before it.
+fn reference<'d>(policies: &[Policy<'d>], part: usize, policy: Option<usize>) -> Option<Field<'d>> {
+    let policy = policies.get(policy.filter(|_| part > 0)?)?;
+    policy.targets.first().map(|target| target.reference.clone())
+}
+
+/// What a policy says about a route whose Gateway has another one.
 fn of_policy(
     index: usize,
     parent: Option<usize>,
@@ -114,8 +185,9 @@ fn of_policy(
     account: &mut Account,
 ) -> Option<Cors> {
     let above = parent.and_then(|parent| policies.get(parent)?.object.clone());
-    let policy = policies.get_mut(index)?;
-    policy.decides = true;
+    decides(Some(index), policies);
+    decides(parent, policies);
+    let policy = policies.get(index)?;
     if !policy.merges {
         return policy.cors.clone();
     }
@@ -123,129 +195,60 @@ fn of_policy(
     (!objects.is_empty()).then(|| cors(&objects, account))
 }
 
-/// Adds what is attached to listeners, and then to Gateways, for the hosts about
-/// which nothing was said before.
+fn decides(index: Option<usize>, policies: &mut [Policy<'_>]) {
+    if let Some(policy) = index.and_then(|index| policies.get_mut(index)) {
+        policy.decides = true;
+    }
+}
+
+/// What is attached to listeners and Gateways, for the hosts of which no rule takes
+/// every request: what has CORS first, and of that what is for listeners.
 fn of_gateways<'d>(
     policies: &mut [Policy<'d>],
-    resources: &[Field<'d>],
-    stated: &mut Vec<Stated<'d>>,
-) {
-    for sections in [true, false] {
-        for policy in policies.iter_mut() {
-            let targets = policy.targets.iter();
-            for target in targets.filter(|target| target.section.is_some() == sections) {
-                let Some(mut hosts) = of_listeners(target, resources) else { continue };
-                let is_every = hosts.is_empty();
-                hosts.retain(|host| !says(stated, Some(host), ""));
-                if if is_every { says(stated, None, "") } else { hosts.is_empty() } {
-                    continue;
-                }
-                policy.decides = true;
-                stated.push(Stated {
-                    name: name(&policy.resource).unwrap_or("security-policy").to_owned(),
-                    field: target.reference.clone(),
-                    hosts,
-                    paths: vec![Path::every(&target.reference)],
-                    list: None,
-                    cors: policy.cors.clone(),
-                    aside: Account::default(),
-                    inherited: policy.object.clone().into_iter().collect(),
-                });
-            }
-        }
-    }
-}
-
-/// The hosts of the listeners that a policy is attached to, if it is: an empty list
-/// is every host.
-fn of_listeners(target: &Target<'_>, resources: &[Field<'_>]) -> Option<Vec<String>> {
-    let gateway = resources.get(target.index).filter(|one| is_gateway(one))?;
-    let mut listeners = listeners(gateway, None);
-    if target.section.is_some() {
-        listeners.retain(|listener| listener.text_at(&["name"]) == target.section);
-    } else {
-        listeners.extend(of_sets(target.index, resources));
-    }
-    match hostnames(&listeners) {
-        Some(fields) if fields.is_empty() => None,
-        Some(fields) => hosts(&fields, |_| false, &mut Account::default()),
-        None => Some(Vec::new()),
-    }
-}
-
-/// The listeners that sets add to a Gateway.
-fn of_sets<'d>(gateway: usize, resources: &[Field<'d>]) -> Vec<Field<'d>> {
-    let is_added = |set: &&Field<'d>| {
-        is_gateway(set)
-            && parents(set, resources).first().is_some_and(|(above, _)| *above == Some(gateway))
-    };
-    resources.iter().filter(is_added).flat_map(|set| listeners(set, None)).collect()
-}
-
-/// What a rule takes from its Gateway, as far as it stands inside of something that
-/// says otherwise.
-fn inherited<'d>(
-    rule: Stated<'d>,
-    stated: &[Stated<'d>],
-    account: &mut Account,
+    attached: &Attached<'d>,
+    taken: &Taken,
+    resources: &Resources<'_, 'd>,
 ) -> Vec<Stated<'d>> {
-    let every = [None];
-    let named: Vec<Option<&str>> = rule.hosts.iter().map(|host| Some(&**host)).collect();
-    let mut found = Vec::new();
-    for host in if named.is_empty() { &every[..] } else { &named } {
-        let stands_inside = |path: &&Path<'_>| {
-            !says(stated, *host, path.prefix())
-                && stated.iter().any(|other| {
-                    let differs = other.cors.is_some() && other.cors != rule.cors;
-                    differs && takes(other, *host, path.prefix())
-                })
-        };
-        let paths: Vec<_> = rule.paths.iter().filter(stands_inside).cloned().collect();
-        if !paths.is_empty() {
-            found.push(Stated {
-                name: rule.name.clone(),
-                field: rule.field.clone(),
-                hosts: host.map(str::to_owned).into_iter().collect(),
-                paths,
-                list: None,
-                cors: rule.cors.clone(),
-                aside: Account::default(),
-                inherited: Vec::new(),
-            });
+    let mut found: BTreeMap<_, Vec<Vec<String>>> = BTreeMap::new();
+    for listener in resources.listeners.values().flatten() {
+        let Some((index, at)) = attached.above(listener) else { continue };
+        let Some(policy) = policies.get(index) else { continue };
+        let section = policy.targets.get(at).and_then(|target| target.section);
+        if !taken.contains(&(listener.id(), listener.host.clone())) {
+            let key = (policy.cors.is_none(), section.is_none(), index, at);
+            found.entry(key).or_default().push(listener.host.clone().into_iter().collect());
         }
     }
-    match found.first_mut() {
-        Some(_) if rule.cors.is_some() => account.add(&rule.aside),
-        Some(first) => first.aside = rule.aside,
-        None => {}
+    let mut stated = Vec::new();
+    for ((.., index, at), hosts) in found {
+        decides(Some(index), policies);
+        let Some(policy) = policies.get(index) else { continue };
+        let Some(Target { reference, .. }) = policy.targets.get(at) else { continue };
+        stated.push(Stated {
+            name: name(&policy.resource).unwrap_or("security-policy").to_owned(),
+            field: reference.clone(),
+            hosts: union(hosts.iter()),
+            paths: vec![Path::every(reference)],
+            list: None,
+            cors: policy.cors.clone(),
+            aside: Account::default(),
+            inherited: policy.object.clone().into_iter().collect(),
+        });
     }
-    found
+    stated
 }
 
-/// Whether something is said for exactly these requests.
-fn says(stated: &[Stated<'_>], host: Option<&str>, prefix: &str) -> bool {
-    stated.iter().any(|one| {
-        let same = match host {
-            None => one.hosts.is_empty(),
-            Some(host) => one.hosts.iter().any(|known| known == host),
+/// Remarks on policies that decide nothing.
+fn remark_idle(policies: &[Policy<'_>], resources: &Resources<'_, '_>, account: &mut Account) {
+    for policy in policies.iter().filter(|policy| !policy.decides) {
+        let Some(object) = &policy.object else { continue };
+        let is_without =
+            |target: &Target<'_>| resources.listeners.get(&target.index).is_some_and(Vec::is_empty);
+        let why = if policy.targets.iter().all(is_without) {
+            "what it is attached to has no listener for HTTP"
+        } else {
+            "what it is attached to has something more specific or older, or is not carried over"
         };
-        same && one.paths.iter().any(|path| path.prefix() == prefix)
-    })
-}
-
-/// Whether something is said for more than these requests.
-fn takes(stated: &Stated<'_>, host: Option<&str>, prefix: &str) -> bool {
-    takes_host(stated, host) && stated.paths.iter().any(|path| covers(path.prefix(), prefix))
-}
-
-fn takes_host(stated: &Stated<'_>, host: Option<&str>) -> bool {
-    stated.hosts.is_empty() || stated.hosts.iter().any(|known| host_covers(Some(known), host))
-}
-
-/// Whether something is said for one of these hosts.
-fn meets(stated: &Stated<'_>, hosts: &[String]) -> bool {
-    if hosts.is_empty() {
-        return takes_host(stated, None);
+        account.withdraw(object, &Remark::Ignored { why });
     }
-    hosts.iter().any(|host| takes_host(stated, Some(host)))
 }
