@@ -70,6 +70,7 @@ pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d
     found.sort_by_cached_key(|(_, resource)| age(resource));
     let mut routes = Vec::new();
     for (index, resource) in found {
+        own_headers(resource, account);
         let has_policy = concerned.contains(&index);
         // Of a route without CORS there is nothing to say but where it stands.
         let mut aside = Account::default();
@@ -197,6 +198,21 @@ fn has_filter(resource: &Field<'_>) -> bool {
 /// The CORS filters of a rule or of a backend.
 fn own_filters<'d>(holder: &Field<'d>) -> Vec<Field<'d>> {
     holder.list("filters").iter().filter_map(|filter| filter.get("cors")).collect()
+}
+
+/// Remarks on headers of CORS that a route writes without a policy.
+fn own_headers(route: &Field<'_>, account: &mut Account) {
+    let rules = route.get("spec").map(|spec| spec.list("rules")).unwrap_or_default();
+    let backends: Vec<_> = rules.iter().flat_map(|rule| rule.list("backendRefs")).collect();
+    for filter in rules.iter().chain(&backends).flat_map(|holder| holder.list("filters")) {
+        let Some(modifier) = filter.get("responseHeaderModifier") else { continue };
+        for field in modifier.list("set").into_iter().chain(modifier.list("add")) {
+            let name = field.text_at(&["name"]).unwrap_or_default().to_ascii_lowercase();
+            if name.starts_with("access-control-") {
+                account.note(&field, &Remark::OwnHeader { name });
+            }
+        }
+    }
 }
 
 /// The CORS filter of a rule.

@@ -96,6 +96,8 @@ pub enum Remark {
     OpenStart { text: String, example: String },
     /// CORS headers in the server's own configuration.
     Snippet,
+    /// A header of CORS that the source writes without a policy.
+    OwnHeader { name: String },
     /// A policy that a part of the requests was under.
     Share { percent: f64 },
     /// A key under which what a field says can be changed while Envoy runs.
@@ -170,6 +172,7 @@ impl Remark {
             Self::InvalidOrigins { .. } => "open-to-all",
             Self::OpenStart { .. } => "open-start",
             Self::Snippet => "snippet",
+            Self::OwnHeader { .. } => "own-header",
             Self::Share { .. } => "share",
             Self::RuntimeKey => "runtime-key",
             Self::Weighted => "weighted",
@@ -198,6 +201,7 @@ impl Remark {
             | Self::OfBackend
             | Self::InvalidOrigins { .. }
             | Self::Snippet
+            | Self::OwnHeader { .. }
             | Self::Weighted
             | Self::OtherFilter { .. }
             | Self::Elsewhere => Severity::Error,
@@ -407,6 +411,10 @@ impl Remark {
             ),
             Self::Snippet => (
                 "not carried over: the snippet sets headers of CORS by itself".to_owned(),
+                "write in the policy what it is to do",
+            ),
+            Self::OwnHeader { name } => (
+                format!("not carried over: {name} is set here by itself"),
                 "write in the policy what it is to do",
             ),
             Self::Share { percent } => (
