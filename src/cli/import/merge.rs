@@ -142,7 +142,7 @@ impl Configuration {
         let same = self
             .policies
             .iter_mut()
-            .find(|known| known.cors == cors && known.matched.hosts == matched.hosts);
+            .find(|known| known.matched.hosts == matched.hosts && known.cors == cors);
         if let Some(known) = same
             && !known.matched.path_prefixes.is_empty()
             && !matched.path_prefixes.is_empty()
