@@ -192,7 +192,9 @@ const CONCERNED: [(&str, &str, &[&str]); 4] = [
 /// What a document says about CORS, by the path of each value.
 fn concerned(document: &Value) -> Vec<String> {
     let mut leaves = Vec::new();
-    resources(document, "", &mut |resource, at| {
+    let mut document = document.clone();
+    drop_copies(&mut document, &mut Vec::new());
+    resources(&document, "", &mut |resource, at| {
         for (kind, field, roots) in CONCERNED {
             if resource["kind"] == kind && holds(resource, &|key, _| key == field) {
                 for root in roots {
@@ -207,6 +209,23 @@ fn concerned(document: &Value) -> Vec<String> {
         }
     });
     leaves
+}
+
+/// Takes out the route configurations that the document has before: they say nothing new.
+fn drop_copies(value: &mut Value, seen: &mut Vec<Value>) {
+    if value["virtual_hosts"].is_array() {
+        let mut said = value.clone();
+        said.as_object_mut().unwrap().remove("@type");
+        if seen.contains(&said) {
+            *value = Value::Null;
+        }
+        return seen.push(said);
+    }
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|it| drop_copies(it, seen)),
+        Value::Array(elements) => elements.iter_mut().for_each(|it| drop_copies(it, seen)),
+        _ => {}
+    }
 }
 
 fn resources(document: &Value, at: &str, visit: &mut impl FnMut(&Value, &str)) {

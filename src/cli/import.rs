@@ -99,12 +99,12 @@ fn read(path: &std::path::Path) -> io::Result<Document> {
 impl Imported {
     fn of(documents: Vec<Document>) -> Self {
         let mut account = Account::default();
-        let mut stated: Vec<Stated<'_>> = Vec::new();
         let resources = resources(&documents);
+        let mut stated: Vec<Stated<'_>> = Vec::new();
         for (list, resource) in resources.iter().enumerate() {
             stated.extend(istio::read(resource, list, &mut account).unwrap_or_default());
-            stated.extend(envoy::read(resource, &mut account).unwrap_or_default());
         }
+        stated.extend(envoy::read(&resources, &mut account));
         stated.extend(gateway_api::read(&resources, &mut account));
         let of_nginx = ingress_nginx::read(&resources, &mut account);
         let differences = differences::of(!stated.is_empty(), !of_nginx.is_empty());

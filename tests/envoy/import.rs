@@ -31,12 +31,13 @@ const TYPES: &str = "type.googleapis.com/envoy.extensions";
 const KINDS: [&str; 4] = ["istio", "envoy", "gateway-api", "envoy-gateway"];
 
 /// Sources of which Envoy has no routes: a text inside of another resource, a policy by itself, routes
-/// that a tree of matchers chooses, and what Envoy refuses.
-const NOT_COMPARED: [&str; 7] = [
+/// that a tree of matchers chooses, and what Envoy refuses; and listeners that differ in their filters.
+const NOT_COMPARED: [&str; 8] = [
     "envoy/bootstrap",
     "envoy/envoy-filter",
     "envoy/fragment",
     "envoy/fragment-off",
+    "envoy/listeners",
     "envoy/matcher",
     "envoy/unreadable",
     "istio/unreadable",

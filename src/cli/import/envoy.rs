@@ -8,37 +8,65 @@
 //! most specific level that has it, and asks that level alone whether it is enabled
 //! (`source/extensions/filters/http/cors/cors_filter.cc`).
 
+mod level;
+mod listener;
 mod policy;
-mod routes;
+mod route;
+mod table;
+mod virtual_host;
+
+use std::collections::HashMap;
 
 use super::account::{Account, Field};
 use super::remark::Remark;
 use super::scope::{Path, Stated};
 use crate::cli::tree::Content;
+use listener::{Listener, Loaded};
 use policy::{UNREAD, finish, in_force, is_bare_policy, policy};
-use routes::Table;
+use table::Table;
 
-/// Reads what a document holds of it.
-pub fn read<'d>(resource: &Field<'d>, account: &mut Account) -> Option<Vec<Stated<'d>>> {
-    if resource.text_at(&["kind"]).is_some_and(|kind| !HOLDERS.contains(&kind)) {
-        return None;
-    }
-    let mut found = Found::default();
-    found.look_in(resource, account);
-    found.tables.retain(|table| table.all().any(concerns_cors));
-    let mut stated = Vec::new();
-    for table in &found.tables {
-        stated.extend(table.read(account));
-        table.all().for_each(|field| find_unread(field, account));
-    }
-    for policy in &found.policies {
-        if found.tables.is_empty() {
-            stated.extend(alone(policy, account));
-        } else {
-            account.remark(policy, &Remark::Elsewhere);
+/// Reads what resources hold of it.
+pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
+    let all: Vec<Found<'d>> = resources.iter().map(|it| Found::of(it, account)).collect();
+    let listeners: Vec<&Listener<'d>> = all.iter().flat_map(|found| &found.listeners).collect();
+    // Those that stand by themselves are of one configuration.
+    let any_alone =
+        all.iter().flat_map(|found| &found.tables).any(|it| it.is_alone() && it.concerns_cors());
+    let (mut stated, mut others) = (Vec::new(), Vec::new());
+    for found in &all {
+        let (concerned, rest): (Vec<_>, Vec<_>) = found
+            .tables
+            .iter()
+            .partition(|table| table.concerns_cors() || table.is_alone() && any_alone);
+        others.extend(rest);
+        for table in &concerned {
+            let loaded = Loaded::before(table, &listeners);
+            if let (Loaded::No, Some(configuration)) = (loaded, &table.configuration) {
+                account.note(configuration, &Remark::NotLoaded);
+            }
+            let of_table = table.read(loaded, account);
+            table.all().for_each(|field| find_unread(field, account));
+            if table.is_alone() || of_table.iter().any(|one| one.cors.is_some()) {
+                stated.extend(of_table);
+            } else {
+                table.withdraw_domains(account);
+                others.push(table);
+            }
+        }
+        for policy in &found.policies {
+            if concerned.is_empty() {
+                stated.extend(alone(policy, account));
+            } else {
+                account.remark(policy, &Remark::Elsewhere);
+            }
         }
     }
-    Some(stated)
+    // Where the filter is not loaded, nobody puts another one in its place.
+    others.retain(|table| Loaded::before(table, &listeners) != Loaded::No);
+    for table in others {
+        table.remark_place(&stated, account);
+    }
+    stated
 }
 
 /// The resources of others that hold parts of Envoy's configuration.
@@ -48,33 +76,39 @@ const HOLDERS: [&str; 3] = ["ConfigMap", "EnvoyFilter", "EnvoyPatchPolicy"];
 #[derive(Default)]
 struct Found<'d> {
     tables: Vec<Table<'d>>,
+    listeners: Vec<Listener<'d>>,
     /// Policies that stand in no table.
     policies: Vec<Field<'d>>,
 }
+
 impl<'d> Found<'d> {
+    fn of(resource: &Field<'d>, account: &mut Account) -> Self {
+        let mut found = Self::default();
+        if resource.text_at(&["kind"]).is_none_or(|kind| HOLDERS.contains(&kind)) {
+            found.look_in(resource, account);
+        }
+        found.tables = distinct(found.tables);
+        found
+    }
+
     fn look_in(&mut self, field: &Field<'d>, account: &mut Account) {
         let is_list = |name: &str| {
             field.get(name).is_some_and(|list| matches!(list.node.content, Content::List(_)))
         };
         if is_list("virtualHosts") {
-            let virtual_hosts = field.list("virtualHosts");
-            return self.tables.push(Table { configuration: Some(field.clone()), virtual_hosts });
+            let (configuration, virtual_hosts) = (Some(field.clone()), field.list("virtualHosts"));
+            let copies = Vec::new();
+            return self.tables.push(Table { configuration, virtual_hosts, copies });
         }
-        if is_list("domains") {
-            let virtual_hosts = vec![field.clone()];
-            return self.tables.push(Table { configuration: None, virtual_hosts });
+        if is_list("domains") && (is_list("routes") || concerns_cors(field)) {
+            let (virtual_hosts, copies) = (vec![field.clone()], Vec::new());
+            return self.tables.push(Table { configuration: None, virtual_hosts, copies });
         }
         if let Some(policy) = policy(field).or_else(|| is_bare_policy(field).then(|| field.clone()))
         {
             return self.policies.push(policy);
         }
-        if let (Some(configuration), Some(filters)) =
-            (field.get("routeConfig"), field.get("httpFilters"))
-            && concerns_cors(&configuration)
-            && !filters.elements().any(|filter| is_cors_filter(&filter))
-        {
-            account.note(&configuration, &Remark::NotLoaded);
-        }
+        self.listeners.extend(Listener::of(field));
         if let (Some(_), Some(key)) = (field.get("routeConfiguration"), field.get("key")) {
             account.remark(&key, &Remark::Condition { what: "the scope's key".to_owned() });
         }
@@ -87,10 +121,19 @@ impl<'d> Found<'d> {
         field.elements().for_each(|inner| self.look_in(&inner, account));
     }
 }
-fn is_cors_filter(filter: &Field<'_>) -> bool {
-    let url = filter.text_at(&["typedConfig", "@type"]);
-    url.is_some_and(|url| url.ends_with(".Cors"))
-        || filter.text_at(&["name"]).is_some_and(|name| name.ends_with("cors"))
+
+/// Each table once: a config_dump has what is static up to three times.
+fn distinct(tables: Vec<Table<'_>>) -> Vec<Table<'_>> {
+    let mut distinct: Vec<Table<'_>> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for table in tables {
+        let index = *known.entry(table.text()).or_insert(distinct.len());
+        match distinct.get_mut(index) {
+            Some(first) => first.copies.extend(table.configuration),
+            None => distinct.push(table),
+        }
+    }
+    distinct
 }
 
 fn concerns_cors(field: &Field<'_>) -> bool {

@@ -31,8 +31,10 @@ pub fn is_wrapper(url: &str) -> bool {
 pub fn is_bare_policy(field: &Field<'_>) -> bool {
     ["allowOriginStringMatch", "allowOriginRegex"].iter().any(|name| field.get(name).is_some())
 }
+
 pub const UNREAD: &str = "no route takes it from here";
 pub const BESIDE_TYPED: &str = "Envoy does not read it beside typed_per_filter_config";
+pub const OFF: &str = "http_filters has the filter disabled";
 
 /// What policies come to, the most specific one first. `None` where the filter does
 /// nothing.
