@@ -7,6 +7,7 @@ mod differences;
 mod envoy;
 mod envoy_gateway;
 mod gateway_api;
+mod headers;
 mod ingress_nginx;
 mod istio;
 mod language;

@@ -327,7 +327,13 @@ impl<'k> Known<'k> {
         if bare.native.grants() != bare.ours.grants() && self.is_by_host(asked) {
             return ["host-form"].into();
         }
-        let reasons = match (bare.native.grants(), bare.ours.grants()) {
+        // Also in the answers to preflights that our filter gives.
+        let is_set = |got: &&Got| self.set(difference.field, got).contains(&true);
+        if [&exchange.native, &exchange.ours].iter().any(is_set) {
+            return self.rule("own-header");
+        }
+        let granted = [&bare.native, &bare.ours].map(|it| self.set(ACAO, it).contains(&false));
+        let reasons = match granted.into() {
             (true, false) => self.by_origin(exchange),
             (false, true) => self.by_any_origin(exchange),
             (true, true) => self.by_form(exchange, difference),
@@ -348,6 +354,14 @@ impl<'k> Known<'k> {
             false => BTreeSet::new(),
         };
         exchange.ours.list("vary") == before.union(&added).cloned().collect()
+    }
+
+    /// Of each value of a header, whether a route set it.
+    fn set(&self, name: &str, got: &Got) -> Vec<bool> {
+        let value = got.header(name);
+        let parts = value.iter().flat_map(|value| value.split(','));
+        let parts = parts.map(|part| (name.to_owned(), part.trim().to_owned()));
+        parts.map(|part| self.texts.set.contains(&part)).collect()
     }
 
     /// Whether Envoy takes the host for another one, for its port or the dot at its end.
@@ -418,7 +432,8 @@ impl<'k> Known<'k> {
     /// Why a refusal looks different.
     pub fn by_refusal(&self, exchange: &Exchange, difference: &Difference) -> BTreeSet<&'k str> {
         let (native, ours) = (&exchange.native, &exchange.ours);
-        let no_grant = ours.answer.headers.keys().all(|name| name == "vary");
+        let is_no_grant = |name: &String| name == "vary" || !self.set(name, ours).contains(&false);
+        let no_grant = ours.answer.headers.keys().all(is_no_grant);
         if exchange.asked.is_preflight() && ours.answer.status == 403 && no_grant {
             return if native.is_from_upstream() {
                 self.rule("forwarded-preflights")

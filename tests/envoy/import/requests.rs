@@ -69,6 +69,8 @@ pub struct Texts {
     pub matchers: Vec<Matcher>,
     pub methods: BTreeSet<String>,
     pub headers: BTreeSet<String>,
+    /// Headers that routes set by themselves, with their values.
+    pub set: BTreeSet<(String, String)>,
     pub sites: Vec<Site>,
     /// The routes of all virtual hosts, in their order.
     pub routes: Vec<Route>,
@@ -263,6 +265,12 @@ impl Texts {
                 }
                 "allow_methods" => self.methods.extend(names(value)),
                 "allow_headers" => self.headers.extend(names(value)),
+                "response_headers_to_add" => {
+                    let text = |it: &Value| it.as_str().unwrap().to_owned();
+                    let set = value.as_array().unwrap().iter().map(|it| &it["header"]);
+                    let set = set.map(|it| (text(&it["key"]).to_lowercase(), text(&it["value"])));
+                    self.set.extend(set);
+                }
                 _ => self.collect(value),
             }
         }

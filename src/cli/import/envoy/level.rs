@@ -3,6 +3,7 @@
 use super::policy::{is_wrapper, policy};
 use crate::cli::import::account::{Account, Field};
 use crate::cli::import::cors::Cors;
+use crate::cli::import::headers;
 use crate::cli::import::remark::Remark;
 
 /// What a level says about the filter.
@@ -51,4 +52,15 @@ pub fn level<'d>(of: &Field<'d>, filter: &str, account: &mut Account) -> Option<
 /// Whether the filter changes answers.
 pub fn is_in_force(cors: Option<&Cors>) -> bool {
     cors.is_some_and(|cors| cors.mode.is_none())
+}
+
+/// Says which headers of CORS a route, or what is around it, sets beside policies.
+pub fn own_headers(of: &Field<'_>, account: &mut Account) {
+    for header in of.list("responseHeadersToAdd") {
+        let key = header.at(&["header", "key"]);
+        let Some((field, name)) = key.as_ref().and_then(|key| Some((key, key.text()?))) else {
+            continue;
+        };
+        headers::remark_own(field, name, account);
+    }
 }

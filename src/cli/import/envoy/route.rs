@@ -1,6 +1,6 @@
 //! One route: what it is for, and what it has of its own.
 
-use super::level::Level;
+use super::level::{Level, own_headers};
 use crate::cli::import::account::{Account, Field};
 use crate::cli::import::remark::Remark;
 use crate::cli::import::scope::{Compared, Path, of_expression};
@@ -32,6 +32,12 @@ impl Route<'_> {
 pub fn clusters<'d>(route: &Field<'d>) -> Vec<Field<'d>> {
     let all = route.at(&["route", "weightedClusters"]);
     all.map(|all| all.list("clusters")).unwrap_or_default()
+}
+
+/// Says which headers of CORS a route sets beside policies.
+pub fn own_headers_of_route(route: &Field<'_>, account: &mut Account) {
+    own_headers(route, account);
+    clusters(route).iter().for_each(|cluster| own_headers(cluster, account));
 }
 
 /// What a route does instead of asking upstream.

@@ -1,7 +1,7 @@
 //! Route tables: route configurations, and virtual hosts by themselves.
 
 use super::concerns_cors;
-use super::level::{Level, is_in_force, level};
+use super::level::{Level, is_in_force, level, own_headers};
 use super::listener::Loaded;
 use super::policy::{UNREAD, finish, policy};
 use super::route::clusters;
@@ -81,6 +81,9 @@ impl<'d> Table<'d> {
             let (old, inherited) = (field.get("cors"), None);
             let host = VirtualHost { field, filter, loaded, own, above: &levels, old, inherited };
             stated.extend(host.read(account));
+        }
+        if stated.iter().any(|one| is_in_force(one.cors.as_ref())) {
+            self.configuration.iter().for_each(|of| own_headers(of, account));
         }
         if let Some(Level::Policy(policy)) = levels.first() {
             finish(policy, UNREAD, account);

@@ -1,10 +1,10 @@
 //! Virtual hosts: what is in force on each of their routes.
 
 use super::concerns_cors;
-use super::level::{Level, level};
+use super::level::{Level, is_in_force, level, own_headers};
 use super::listener::Loaded;
 use super::policy::{BESIDE_TYPED, OFF, UNREAD, finish, in_force};
-use super::route::{Route, clusters, path};
+use super::route::{Route, clusters, own_headers_of_route, path};
 use crate::cli::import::account::{Account, Field};
 use crate::cli::import::cors::Cors;
 use crate::cli::import::remark::Remark;
@@ -56,12 +56,19 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
         if let Some(old) = &self.old {
             finish(old, self.why_unread(&[], UNREAD), account);
         }
+        if stated.iter().any(|one| is_in_force(one.cors.as_ref())) {
+            own_headers(self.field, account);
+        }
         stated
     }
 
     /// One policy for all routes.
     fn as_one(&mut self, hosts: Vec<String>, account: &mut Account) -> Stated<'d> {
         let cors = self.inherited(account);
+        if is_in_force(cors.as_ref()) {
+            let routes = self.field.list("routes");
+            routes.iter().for_each(|route| own_headers_of_route(route, account));
+        }
         let domains = self.field.get("domains").filter(|_| cors.is_none());
         let field = domains.unwrap_or_else(|| self.field.clone());
         Stated {
@@ -92,6 +99,9 @@ impl<'t, 'd> VirtualHost<'t, 'd> {
             let cors = path.is_some().then(|| self.of_route(route, account)).flatten();
             if cors.is_some() || path.is_none() {
                 account.add(&std::mem::take(&mut aside));
+            }
+            if is_in_force(cors.as_ref()) {
+                own_headers_of_route(&route.field, account);
             }
             self.finish(route, path.is_some(), account);
             let (Some(matched), Some(path)) = (matched, path) else { continue };
