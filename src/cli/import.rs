@@ -101,10 +101,7 @@ impl Imported {
     fn of(documents: Vec<Document>) -> Self {
         let mut account = Account::default();
         let resources = resources(&documents);
-        let mut stated: Vec<Stated<'_>> = Vec::new();
-        for (list, resource) in resources.iter().enumerate() {
-            stated.extend(istio::read(resource, list, &mut account).unwrap_or_default());
-        }
+        let mut stated: Vec<Stated<'_>> = istio::read(&resources, &mut account);
         stated.extend(envoy::read(&resources, &mut account));
         stated.extend(gateway_api::read(&resources, &mut account));
         let of_nginx = ingress_nginx::read(&resources, &mut account);

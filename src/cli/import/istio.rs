@@ -5,51 +5,68 @@
 //! configuration of Envoy's own CORS filter for the route
 //! (`pilot/pkg/networking/core/route/route.go`).
 
+mod delegates;
+
 use super::account::{Account, Field};
 use super::cors::{Cors, Named, named};
+use super::headers;
 use super::matcher::{Matcher, OriginMatcher};
 use super::remark::Remark;
 use super::scope::{Compared, Path, Stated, hosts, of_expression};
+use delegates::{Rule, VirtualService, ignored, rules};
 
-/// Reads a resource, if it is one. `list` is the number of the next list of
-/// rules.
-pub fn read<'d>(
-    resource: &Field<'d>,
-    list: usize,
-    account: &mut Account,
-) -> Option<Vec<Stated<'d>>> {
-    if resource.text_at(&["kind"]) != Some("VirtualService") {
-        return None;
+/// Reads all of them.
+pub fn read<'d>(resources: &[Field<'d>], account: &mut Account) -> Vec<Stated<'d>> {
+    let services: Vec<VirtualService<'d>> =
+        resources.iter().filter_map(VirtualService::of).collect();
+    // What others hand over to states nothing by itself.
+    let read: Vec<(&VirtualService<'d>, Vec<Rule<'d>>)> = VirtualService::roots(&services)
+        .map(|service| (service, rules(service, &services, account)))
+        .collect();
+    for policy in ignored(&services, &read, account) {
+        account.remark(&policy, &Remark::Ignored { why: "Istio makes no route with it" });
     }
-    let spec = resource.get("spec")?;
-    let rules = spec.list("http");
-    if rules.iter().any(|rule| rule.get("corsPolicy").is_some()) {
-        let stated = read_rules(resource, &spec, list, account);
-        if stated.iter().all(|stated| stated.cors.is_none()) {
-            let why = "no policy for them is carried over";
-            spec.get("hosts").inspect(|hosts| account.withdraw(hosts, &Remark::Ignored { why }));
-        }
-        return Some(stated);
+    let mut stated = Vec::new();
+    for (list, (service, rules)) in read.iter().enumerate() {
+        stated.extend(read_service(service, rules, list, account));
     }
-    // Without hosts, another resource says what they are for.
-    if spec.list("hosts").is_empty() {
-        return Some(Vec::new());
-    }
-    // Of rules without CORS there is nothing to say but where they stand.
-    let mut aside = Account::default();
-    let mut stated = read_rules(resource, &spec, list, &mut aside);
-    stated.iter_mut().for_each(|one| one.aside.add(&aside));
-    Some(stated)
+    stated
 }
 
-fn read_rules<'d>(
-    resource: &Field<'d>,
-    spec: &Field<'d>,
+/// Reads one. `list` is the number of its list of rules.
+fn read_service<'d>(
+    service: &VirtualService<'d>,
+    rules: &[Rule<'d>],
     list: usize,
     account: &mut Account,
 ) -> Vec<Stated<'d>> {
-    let rules = spec.list("http");
-    let name = resource.text_at(&["metadata", "name"]).unwrap_or("virtual-service");
+    if rules.iter().any(|rule| rule.policy.is_some()) {
+        let stated = read_rules(service, rules, list, account);
+        if stated.iter().all(|stated| stated.cors.is_none()) {
+            let why = "no policy for them is carried over";
+            let hosts = service.spec.get("hosts");
+            hosts.inspect(|hosts| account.withdraw(hosts, &Remark::Ignored { why }));
+        }
+        return stated;
+    }
+    // Without hosts, another resource says what they are for.
+    if service.has_no_hosts() {
+        return Vec::new();
+    }
+    // Of rules without CORS there is nothing to say but where they stand.
+    let mut aside = Account::default();
+    let mut stated = read_rules(service, rules, list, &mut aside);
+    stated.iter_mut().for_each(|one| one.aside.add(&aside));
+    stated
+}
+
+fn read_rules<'d>(
+    service: &VirtualService<'d>,
+    rules: &[Rule<'d>],
+    list: usize,
+    account: &mut Account,
+) -> Vec<Stated<'d>> {
+    let spec = &service.spec;
     let named = account.list(spec, "hosts");
     if named.is_empty() {
         account.note(spec, &Remark::NoHosts);
@@ -64,30 +81,49 @@ fn read_rules<'d>(
         spec.get("http").inspect(|rules| account.remark(rules, &Remark::Ignored { why }));
         return Vec::new();
     };
-    let several = rules.len() > 1;
     let mut stated = Vec::new();
-    for (index, rule) in rules.into_iter().enumerate() {
-        let (policy, mut aside) = (rule.get("corsPolicy"), Account::default());
-        let concerned = if policy.is_some() { &mut *account } else { &mut aside };
-        let paths = matches(&rule, concerned);
+    for rule in rules {
+        let mut aside = Account::default();
+        let concerned = if rule.policy.is_some() { &mut *account } else { &mut aside };
+        let paths = matches(rule, concerned);
         // What is around such a path is in force there, too.
-        if policy.is_none() && paths.len() < rule.list("match").len() {
+        if rule.policy.is_none() && paths.len() < rule.alternatives.len() {
             account.add(&std::mem::take(&mut aside));
         }
         if paths.is_empty() {
             let why = "none of its paths is carried over";
+            let policy = rule.policy.as_ref();
             policy.inspect(|policy| account.remark(policy, &Remark::Ignored { why }));
             continue;
         }
-        let cors = policy.map(|policy| cors_policy(&policy, account));
-        let own = rule.text_at(&["name"]).map(str::to_owned);
-        let own = own.or_else(|| several.then(|| (index + 1).to_string()));
-        let name = own.map_or(name.to_owned(), |own| format!("{name}-{own}"));
-        let (list, hosts) = (Some(list), of_resource.clone());
-        let inherited = spec.get("hosts").into_iter().collect();
-        stated.push(Stated { name, field: rule, hosts, paths, list, cors, aside, inherited });
+        let cors = rule.policy.as_ref().map(|policy| cors_policy(policy, account));
+        if cors.is_some() {
+            own_headers(rule, account);
+        }
+        stated.push(Stated {
+            name: rule.name.clone(),
+            field: rule.field.clone(),
+            hosts: of_resource.clone(),
+            paths,
+            list: Some(list),
+            cors,
+            aside,
+            inherited: spec.get("hosts").into_iter().chain(rule.inherited()).collect(),
+        });
     }
     stated
+}
+
+/// Says which headers of CORS a rule sets beside its policy.
+fn own_headers(rule: &Rule<'_>, account: &mut Account) {
+    let of_destinations = rule.field.list("route");
+    let of_destinations = of_destinations.iter().filter_map(|one| one.get("headers"));
+    for set in rule.part("headers").into_iter().chain(of_destinations) {
+        for how in ["set", "add"] {
+            let Some(names) = set.at(&["response", how]) else { continue };
+            names.entries().for_each(|(name, field)| headers::remark_own(&field, name, account));
+        }
+    }
 }
 
 /// `CorsPolicy`
@@ -152,20 +188,31 @@ fn string_match<'d>(field: &Field<'d>) -> Option<(Field<'d>, OriginMatcher<'d>)>
 }
 
 /// The paths of a rule.
-fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
-    let alternatives = account.list(rule, "match");
-    rule.get("match").filter(|_| alternatives.is_empty()).inspect(|all| account.close(all));
-    if alternatives.is_empty() {
-        return vec![Path::every(rule)];
+fn matches<'d>(rule: &Rule<'d>, account: &mut Account) -> Vec<Path<'d>> {
+    let own = account.list(&rule.field, "match");
+    rule.field.get("match").filter(|_| own.is_empty()).inspect(|all| account.close(all));
+    if rule.alternatives.is_empty() {
+        return vec![Path::every(&rule.field)];
     }
-    let has_cors = rule.get("corsPolicy").is_some();
-    let mut paths = Vec::new();
-    for alternative in alternatives {
-        let mut path = Some(Path::every(&alternative));
-        let (mut any_case, mut conditional) = (false, false);
-        for (key, field) in alternative.entries() {
+    let has_cors = rule.policy.is_some();
+    let paths = rule.alternatives.iter().map(|requests| path(requests, has_cors, account));
+    paths.collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+/// The path of what a delegate and the rule before it ask for, or of one alone.
+fn path<'d>(requests: &[Field<'d>], has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
+    let deciding = requests.iter().find(|request| request.get("uri").is_some());
+    let deciding = deciding.or(requests.first())?;
+    let mut path = Some(Path::every(deciding));
+    let (mut any_case, mut conditional) = (false, false);
+    for request in requests {
+        for (key, field) in request.entries() {
             match key {
                 "name" | "statPrefix" => account.leave(&field),
+                // The other one lies inside of it.
+                "uri" | "ignoreUriCase" if !std::ptr::eq(request, deciding) => {
+                    account.carry(&field);
+                }
                 "uri" => path = uri(&field, has_cors, account),
                 "ignoreUriCase" if field.flag() == Some(false) => account.carry(&field),
                 "ignoreUriCase" => {
@@ -182,10 +229,9 @@ fn matches<'d>(rule: &Field<'d>, account: &mut Account) -> Vec<Path<'d>> {
                 }
             }
         }
-        account.close(&alternative);
-        paths.extend(path.map(|path| Path { any_case, conditional, ..path }));
+        account.close(request);
     }
-    paths
+    path.map(|path| Path { any_case, conditional, ..path })
 }
 
 fn uri<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {

@@ -116,6 +116,8 @@ pub enum Remark {
     Elsewhere,
     /// A host of which one port alone was meant.
     Port { host: String },
+    /// A rule that hands over to what is not among the files.
+    MissingDelegate { name: String },
 }
 
 impl Remark {
@@ -182,6 +184,7 @@ impl Remark {
             Self::NoHosts => "no-hosts",
             Self::Elsewhere => "elsewhere",
             Self::Port { .. } => "port",
+            Self::MissingDelegate { .. } => "missing-delegate",
         }
     }
 
@@ -226,7 +229,8 @@ impl Remark {
             | Self::NotLoaded
             | Self::Alone
             | Self::NoHosts
-            | Self::Port { .. } => Severity::Warning,
+            | Self::Port { .. }
+            | Self::MissingDelegate { .. } => Severity::Warning,
             Self::Idle(_)
             | Self::ForwardedPreflights { written: false }
             | Self::LongMaxAge { .. }
@@ -455,6 +459,13 @@ impl Remark {
             Self::Port { host } => (
                 format!("one port alone was meant; the policy is for all ports of {} now", Quoted(host)),
                 "check that nothing else is served there",
+            ),
+            Self::MissingDelegate { name } => (
+                format!(
+                    "nothing is carried over: the rules of {}, which are in force here, are not among these files; where another policy is for these paths, it is in force now",
+                    Quoted(name)
+                ),
+                "import it together with that VirtualService",
             ),
         };
         (clause, remedy.to_owned())
