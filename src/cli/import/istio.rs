@@ -71,6 +71,7 @@ fn read_rules<'d>(
     if named.is_empty() {
         account.note(spec, &Remark::NoHosts);
     }
+    named.iter().for_each(|host| remark_short(host, &named, service, account));
     let of_resource = hosts(&named, |host| host == "*", account);
     spec.get("hosts").inspect(|field| account.close(field));
     if let Some(gateways) = spec.get("gateways") {
@@ -114,6 +115,25 @@ fn read_rules<'d>(
     stated
 }
 
+/// Says of a host of one label what Istio makes of it
+/// (`ResolveShortnameToFQDN` in `pilot/pkg/model/config.go`, and
+/// `GenerateAltVirtualHosts` in `pilot/pkg/networking/core/httproute.go`).
+fn remark_short(
+    host: &Field<'_>,
+    all: &[Field<'_>],
+    service: &VirtualService<'_>,
+    account: &mut Account,
+) {
+    let Some(text) = host.text().filter(|text| !text.contains(['.', '*', ':'])) else { return };
+    let namespace = service.namespace().unwrap_or("<namespace>");
+    let names = ["", ".svc", ".svc.cluster.local"].map(|end| format!("{text}.{namespace}{end}"));
+    let is_listed = |name: &String| all.iter().any(|field| field.text() == Some(name));
+    let names: Vec<String> = names.into_iter().filter(|name| !is_listed(name)).collect();
+    if !names.is_empty() {
+        account.note(host, &Remark::ShortHost { text: text.to_owned(), names });
+    }
+}
+
 /// Says which headers of CORS a rule sets beside its policy.
 fn own_headers(rule: &Rule<'_>, account: &mut Account) {
     let of_destinations = rule.field.list("route");
@@ -134,10 +154,11 @@ fn cors_policy(policy: &Field<'_>, account: &mut Account) -> Cors {
     {
         cors.set_credentials(&field, allowed, account);
     }
-    let matchers = account.list(policy, "allowOrigins");
-    let matchers: Vec<_> = matchers.iter().filter_map(string_match).collect();
+    let listed = account.list(policy, "allowOrigins");
+    let matchers: Vec<_> = listed.iter().filter_map(string_match).collect();
     let exact = account.list(policy, "allowOrigin");
-    if policy.get("allowOrigins").is_none() {
+    // A list that is empty says what its absence says.
+    if listed.is_empty() {
         let exact = exact.iter().filter_map(|field| {
             Some((field.clone(), OriginMatcher::new(Matcher::Exact(field.text()?))))
         });

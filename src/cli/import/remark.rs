@@ -118,6 +118,8 @@ pub enum Remark {
     Port { host: String },
     /// A rule that hands over to what is not among the files.
     MissingDelegate { name: String },
+    /// A host of one label, which stands for others too.
+    ShortHost { text: String, names: Vec<String> },
 }
 
 impl Remark {
@@ -185,6 +187,7 @@ impl Remark {
             Self::Elsewhere => "elsewhere",
             Self::Port { .. } => "port",
             Self::MissingDelegate { .. } => "missing-delegate",
+            Self::ShortHost { .. } => "short-host",
         }
     }
 
@@ -230,7 +233,8 @@ impl Remark {
             | Self::Alone
             | Self::NoHosts
             | Self::Port { .. }
-            | Self::MissingDelegate { .. } => Severity::Warning,
+            | Self::MissingDelegate { .. }
+            | Self::ShortHost { .. } => Severity::Warning,
             Self::Idle(_)
             | Self::ForwardedPreflights { written: false }
             | Self::LongMaxAge { .. }
@@ -466,6 +470,15 @@ impl Remark {
                     Quoted(name)
                 ),
                 "import it together with that VirtualService",
+            ),
+            Self::ShortHost { text, names } => (
+                format!(
+                    "Istio takes {} for {}, too; the policy is for {} alone",
+                    Quoted(text),
+                    names.join(", "),
+                    Quoted(text)
+                ),
+                "add those that clients use to the match of the policy",
             ),
         };
         (clause, remedy.to_owned())
