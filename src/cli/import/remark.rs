@@ -423,7 +423,7 @@ impl Remark {
             ),
             Self::OwnHeader { name } => (
                 format!("not carried over: {name} is set here by itself"),
-                "write in the policy what it is to do",
+                "write in the policy what it is to do, and remove it here: it is added to the filter's own answers too",
             ),
             Self::Share { percent } => (
                 format!("{percent} % of the requests were under this policy; all are now"),
