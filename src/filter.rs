@@ -69,9 +69,8 @@ impl Contexts {
         let bytes = configuration();
         let environment = std::env::var_os(ENVIRONMENT).unwrap_or_default();
         let environment = environment.to_string_lossy();
-        let environment = Some(&*environment).filter(|name| !name.is_empty());
-        let (policies, problems) = Policies::from_json(&bytes, environment);
-        let all = [environment.unwrap_or_default().as_bytes(), &bytes].join(&b'\0');
+        let (policies, problems) = Policies::from_json(&bytes, Some(&environment));
+        let all = [environment.as_bytes(), &bytes].join(&b'\0');
         let fingerprint = fingerprint(&all);
         // Refused by the first VM, it does not come to others.
         let first = policies.is_none() || is_first_to_load(fingerprint);

@@ -47,7 +47,7 @@ impl Policies {
     /// Reads and checks a configuration.
     ///
     /// `environment` is what the VM says (`CORS_ENVIRONMENT`); it wins over the
-    /// configuration's own. The problems hold warnings also where there are
+    /// configuration's own, unless it is empty. The problems hold warnings also where there are
     /// policies; there are none if and only if a problem is an error.
     #[must_use]
     pub fn from_json(bytes: &[u8], environment: Option<&str>) -> (Option<Self>, Diagnostics) {
@@ -65,6 +65,7 @@ impl Policies {
         problems: &mut Diagnostics,
     ) -> Option<Self> {
         let environment = environment
+            .filter(|name| !name.is_empty())
             .map(str::to_owned)
             .or(config.environment.map(|environment| environment.text));
         let mut all = Self {
