@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use indicatif::ProgressBar;
 
 /// Bytes that are read at a time.
@@ -46,7 +46,7 @@ impl Lines {
         let mut file = BufReader::with_capacity(CHUNK, file);
         let compressed = file.fill_buf()?.starts_with(b"\x1f\x8b");
         let reader: Box<dyn Read> =
-            if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+            if compressed { Box::new(Members(Some(GzDecoder::new(file)))) } else { Box::new(file) };
         Ok(Self { reader, buffer: vec![0; CHUNK], start: 0, end: 0, done: false, too_long: 0 })
     }
 
@@ -115,6 +115,42 @@ impl Lines {
     }
 }
 
+/// Compressed files behind each other, as gzip(1) reads them: zeros behind the
+/// last one fill a block of a tape or of a disk.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.0.take() {
+            let read = member.read(buffer);
+            if !matches!(read, Ok(0)) || buffer.is_empty() {
+                self.0 = Some(member);
+                return read;
+            }
+            let mut file = member.into_inner();
+            if has_more(&mut file)? {
+                self.0 = Some(GzDecoder::new(file));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Whether there is anything but zeros, which are skipped.
+fn has_more(file: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let held = match file.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            held => held?,
+        };
+        let zeros = held.iter().take_while(|byte| **byte == 0).count();
+        if zeros == 0 {
+            return Ok(!held.is_empty());
+        }
+        file.consume(zeros);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -175,11 +211,16 @@ mod tests {
     fn compressed_files() {
         let text = "one\ntwo\n".repeat(100_000);
         let all = [compressed(text.as_bytes()), compressed(b"three")].concat();
-        let (read, _, error) = lines(&all);
-        assert_eq!((read.len(), read.last().unwrap().as_str(), error), (200_001, "three", None));
+        let (read_all, _, error) = lines(&all);
+        assert_eq!((read_all.len(), read_all[200_000].as_str(), error), (200_001, "three", None));
         let (read, _, error) = lines(&all[..all.len() / 2]);
         assert!(read.len() > 1_000, "{}", read.len());
         assert_eq!(error, Some(io::ErrorKind::UnexpectedEof));
+        for (padding, error) in
+            [(&[0; 512][..], None), (b"\0more", Some(io::ErrorKind::UnexpectedEof))]
+        {
+            assert_eq!(lines(&[&all, padding].concat()), (read_all.clone(), 0, error));
+        }
         let mut broken = all;
         broken[20] ^= 0xff;
         assert!(lines(&broken).2.is_some());
