@@ -17,6 +17,7 @@ mod cli {
     pub mod import;
     pub mod input;
     pub mod lint;
+    pub mod output;
     pub mod policy;
     pub mod probe;
     pub mod render;

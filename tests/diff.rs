@@ -205,13 +205,17 @@ policy default, in production: every request
   + origin https://q.example
       GET https://any.example/ with Origin: https://q.example
 
-no policy, before default, in old: every request
+refused, before default, in old: every request
   - origin https://o.example
       GET https://any.example/ with Origin: https://o.example
+  - requests from other origins reach upstream
+      GET https://any.example/ with Origin: https://stranger.example
 
-policy default, before none, in new: every request
+policy default, before refused, in new: every request
   + origin https://n.example
       GET https://any.example/ with Origin: https://n.example
+  + requests from other origins reach upstream
+      GET https://any.example/ with Origin: https://stranger.example
 
 policy default, without CORS_ENVIRONMENT: every request
   + origin https://p.example
@@ -221,7 +225,59 @@ policy default, without CORS_ENVIRONMENT: every request
   - origin https://t.example
       GET https://any.example/ with Origin: https://t.example
 
-4 granted, 2 taken away
+5 granted, 3 taken away
+",
+    },
+    Row {
+        case: "an environment that is chosen where none was",
+        old: "{allowOrigins: {production: [https://p.example], test: []}, unmatchedPreflights: forward, upstreamHeaders: keep}",
+        new: "{allowOrigins: {production: [https://p.example], test: []}, environment: production, unmatchedPreflights: forward, upstreamHeaders: keep}",
+        arguments: &["--deny-widening"],
+        status: 1,
+        prints: "\
+policy default, before refused, without CORS_ENVIRONMENT: every request
+  + origin https://p.example
+      GET https://any.example/ with Origin: https://p.example
+  + requests from other origins reach upstream
+      GET https://any.example/ with Origin: https://stranger.example
+  + upstream answers preflights from other origins
+      OPTIONS https://any.example/ with Origin: https://stranger.example, Access-Control-Request-Method: PUT
+  + upstream's own CORS headers are kept
+      GET https://any.example/ with Origin: https://p.example
+
+4 granted, nothing taken away
+",
+    },
+    Row {
+        case: "one that is chosen no more",
+        old: "{allowOrigins: {production: [https://p.example]}, environment: production, disallowedRequests: reject}",
+        new: "{allowOrigins: {production: [https://p.example]}, disallowedRequests: reject}",
+        arguments: &["--deny-widening"],
+        status: 0,
+        prints: "\
+refused, before default, without CORS_ENVIRONMENT: every request
+  - origin https://p.example
+      GET https://any.example/ with Origin: https://p.example
+
+nothing granted, 1 taken away
+",
+    },
+    Row {
+        case: "upstream alone where nothing was",
+        old: "{policies: [{name: a, match: {hosts: [a.example]}, allowOrigins: {production: []}}]}",
+        new: "{policies: [{name: a, match: {hosts: [a.example]}, allowOrigins: {production: []}}], environment: production}",
+        arguments: &[],
+        status: 0,
+        prints: "\
+policy a, before refused, without CORS_ENVIRONMENT: a.example
+  + requests from other origins reach upstream
+      GET https://a.example/ with Origin: https://stranger.example
+
+no policy, before refused, without CORS_ENVIRONMENT: every other host
+  + upstream alone decides
+      GET https://any.example/ with Origin: https://stranger.example
+
+2 granted, nothing taken away
 ",
     },
     Row {
@@ -282,6 +338,24 @@ policy default: every request
       GET https://any.example/ with Origin: https://stranger.example
 
 2 granted, 1 taken away
+",
+    },
+    Row {
+        case: "pages of the host itself need no permission",
+        old: "allowOrigins: []",
+        new: "policies: [{match: {hosts: ['*.a.example']}, name: a, allowOrigins: [https://*.a.example]}]\nallowOrigins: [https://*.example]",
+        arguments: &[],
+        status: 0,
+        prints: "\
+policy a, before default: *.a.example
+  + origin https://*.a.example
+      GET https://any.a.example/ with Origin: https://a.a.example
+
+policy default: every other host
+  + origin https://*.example
+      GET https://any.example/ with Origin: https://a.example
+
+2 granted, nothing taken away
 ",
     },
     Row {
@@ -378,6 +452,15 @@ policy default, in test: every request
 1 granted, nothing taken away
 ";
     assert_eq!(printed, expected);
+    let (_, printed, _) = diff(old, &old.replace("value: production", "value: test"), &[]);
+    let expected = "\
+policy default, in the environment that each file chooses: every request
+  - origin https://a.example
+      GET https://any.example/ with Origin: https://a.example
+
+nothing granted, 1 taken away
+";
+    assert_eq!(printed, expected);
 }
 
 #[test]
@@ -405,6 +488,31 @@ fn files_that_cannot_be_compared() {
             "error[unknown-environment]: allowOrigins: ",
         ),
         (good, "allowOrigins: {a: [], b: [x]}", &[], "error[invalid-origin]: allowOrigins.b[0]: "),
+        // The filter refuses what it chooses itself, where nobody else does.
+        (
+            "{allowOrigins: {production: []}, environment: production}",
+            "{allowOrigins: {production: []}, environment: prodution}",
+            &[],
+            "error[unknown-environment]: allowOrigins: ",
+        ),
+        (
+            "{allowOrigins: {production: []}, environment: prodution}",
+            "{allowOrigins: {production: []}, environment: production}",
+            &[],
+            "error[unknown-environment]: allowOrigins: ",
+        ),
+        (
+            good,
+            "{kind: WasmPlugin, spec: {url: 'oci://r.example/envoy-cors:1', vmConfig: {env: [{name: CORS_ENVIRONMENT, value: dev}]}, pluginConfig: {allowOrigins: {production: []}}}}",
+            &[],
+            "error[unknown-environment]: allowOrigins: has no list for the environment \"dev\"",
+        ),
+        (
+            good,
+            "allowOrigins: {a: []}",
+            &["--environment="],
+            "error[unknown-environment]: allowOrigins: lists origins per environment, but",
+        ),
         (good, good, &["--deny-widenig"], "error: unexpected argument '--deny-widenig'"),
     ] {
         let (status, printed, complaints) = diff(old, new, arguments);

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use envoy_cors::diagnostic::{Diagnostics, Problem, Severity};
 use envoy_cors::{Policies, Policy, decide};
 
+use super::output;
 use super::policy::PolicyFile;
 use compare::{Grant, Side, beyond};
 use scopes::{Region, Scopes, regions};
@@ -50,6 +51,8 @@ struct Section {
     regions: Vec<String>,
     /// The policies before and after; `None` where there is none.
     policies: [Option<String>; 2],
+    /// Whether the configuration loads, before and after.
+    loads: [bool; 2],
     changes: Changes,
 }
 
@@ -71,9 +74,18 @@ struct Example {
     outcomes: [Option<&'static str>; 2],
 }
 
-/// A configuration in one environment; `None` if it does not load there.
+/// Two configurations in every environment.
+struct Views {
+    all: Vec<View>,
+    /// Whether a file sets `CORS_ENVIRONMENT` beside its policy.
+    chosen: bool,
+}
+
+/// Two configurations in one environment.
 struct View {
+    /// `None` for the one that each file chooses, if it does.
     environment: Option<String>,
+    /// `None` if it does not load there.
     policies: [Option<Policies>; 2],
 }
 
@@ -87,22 +99,29 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let views = match views(&files, arguments.environment.as_deref()) {
         Ok(views) => views,
         Err((file, problems)) => {
-            file.write(&problems, &mut anstream::stderr().lock())?;
+            output::even_unread(file.write(&problems, &mut anstream::stderr().lock()))?;
             return Ok(ExitCode::from(2));
         }
     };
     let sections = sections(&files, &views);
-    let mut stdout = anstream::stdout().lock();
-    match arguments.format {
-        Format::Text => print::text(&sections, views.len(), &mut stdout)?,
-        Format::Json => writeln!(stdout, "{:#}", print::json(&sections))?,
+    let widens = arguments.deny_widening && print::widens(&sections);
+    output::even_unread(arguments.print(&sections, &views))?;
+    Ok(ExitCode::from(u8::from(widens)))
+}
+
+impl Arguments {
+    fn print(&self, sections: &[Section], views: &Views) -> io::Result<()> {
+        let mut stdout = anstream::stdout().lock();
+        match self.format {
+            Format::Text => print::text(sections, views, &mut stdout)?,
+            Format::Json => writeln!(stdout, "{:#}", print::json(sections))?,
+        }
+        stdout.flush()
     }
-    stdout.flush()?;
-    Ok(ExitCode::from(u8::from(arguments.deny_widening && print::widens(&sections))))
 }
 
 /// What changes, with the environments in which it is the same put together.
-fn sections(files: &[PolicyFile; 2], views: &[View]) -> Vec<Section> {
+fn sections(files: &[PolicyFile; 2], views: &Views) -> Vec<Section> {
     let [old, new] = files.each_ref().map(|file| {
         let mut scopes = Scopes::default();
         file.each_policy(|policy| scopes.add(policy));
@@ -110,11 +129,11 @@ fn sections(files: &[PolicyFile; 2], views: &[View]) -> Vec<Section> {
     });
     let regions = regions(&old, &new);
     let mut sections: Vec<Section> = Vec::new();
-    for view in views {
-        for section in view.sections(&regions, views.len() > 1) {
+    for view in &views.all {
+        for section in view.sections(&regions, views.all.len() > 1) {
             let same = |known: &&mut Section| {
-                (&known.regions, &known.policies, &known.changes)
-                    == (&section.regions, &section.policies, &section.changes)
+                (&known.regions, &known.policies, &known.loads, &known.changes)
+                    == (&section.regions, &section.policies, &section.loads, &section.changes)
             };
             match sections.iter_mut().find(same) {
                 Some(known) => known.environments.extend(section.environments),
@@ -129,12 +148,12 @@ fn sections(files: &[PolicyFile; 2], views: &[View]) -> Vec<Section> {
 ///
 /// # Errors
 ///
-/// The first file that the filter would refuse for another reason than its
-/// environment, and why.
+/// The first file that the filter would refuse wherever it is deployed, or in
+/// the environment that it chooses, and why.
 fn views<'f>(
     files: &'f [PolicyFile; 2],
     only: Option<&str>,
-) -> Result<Vec<View>, (&'f PolicyFile, Diagnostics)> {
+) -> Result<Views, (&'f PolicyFile, Diagnostics)> {
     let mut names = files[0].environments();
     let more = files[1].environments();
     names.extend(more.into_iter().filter(|name| !files[0].environments().contains(name)));
@@ -146,30 +165,35 @@ fn views<'f>(
         for (policies, file) in policies.iter_mut().zip(files) {
             let mut problems = Diagnostics::default();
             *policies = file.compile(environment, &mut problems);
-            if policies.is_none() && (only.is_some() || !is_unlisted(&problems)) {
+            let elsewhere = only.is_none() && is_for_others(&problems, environment.is_some());
+            if policies.is_none() && !elsewhere {
                 return Err((file, problems));
             }
         }
         Ok(View { environment: environment.map(str::to_owned), policies })
     };
-    let mut views = names.iter().map(|name| view(Some(name))).collect::<Result<Vec<View>, _>>()?;
+    let mut all = names.iter().map(|name| view(Some(name))).collect::<Result<Vec<View>, _>>()?;
     if only.is_none() {
         let written = view(None)?;
         let [old, new] = written.policies.each_ref().map(|p| p.as_ref().map(Policies::environment));
-        // Where a file chooses its environment itself, that is compared if the
-        // choice changes; all others are there already.
-        if names.is_empty() || (old.is_some() && new.is_some() && old != new) {
-            views.push(written);
+        // Where both choose the same, or leave the choice to the VM, that is
+        // compared already.
+        if names.is_empty() || old != new {
+            all.push(written);
         }
     }
-    Ok(views)
+    let sets = |file: &PolicyFile| file.configuration().is_some_and(|c| c.vm.name().is_some());
+    Ok(Views { all, chosen: files.iter().any(sets) })
 }
 
-/// Whether a configuration is refused for nothing but its environment.
-fn is_unlisted(problems: &Diagnostics) -> bool {
+/// Whether a configuration is refused for nothing but an environment that it
+/// does not choose itself: `named` by another file, or by the VM alone.
+fn is_for_others(problems: &Diagnostics, named: bool) -> bool {
     let mut errors = problems.iter().filter(|problem| problem.severity() == Severity::Error);
-    errors.all(|error| {
-        matches!(error.problem, Problem::UnknownEnvironment { .. } | Problem::NoEnvironment)
+    errors.all(|error| match error.problem {
+        Problem::UnknownEnvironment { .. } => named,
+        Problem::NoEnvironment => true,
+        _ => false,
     })
 }
 
@@ -189,13 +213,14 @@ impl View {
     ) -> impl Iterator<Item = Section> + 'v {
         self.groups(regions).into_iter().filter_map(move |group| {
             let changes = self.compare(&group)?;
-            let environment = self.environment.clone();
+            let environment = self.environment.clone().filter(|name| !name.is_empty());
             let environments = (named || environment.is_some()).then_some(environment);
             Some(Section {
                 environments: environments.into_iter().collect(),
                 regions: print::regions(&group.regions, regions),
                 policies: [0, 1]
                     .map(|side| self.policy(&group, side).map(|policy| policy.name().to_owned())),
+                loads: self.policies.each_ref().map(Option::is_some),
                 changes,
             })
         })
@@ -291,7 +316,7 @@ mod tests {
         let views = views(files, None).ok()?;
         let sections = sections(files, &views);
         let mut text = Vec::new();
-        print::text(&sections, views.len(), &mut text).unwrap();
+        print::text(&sections, &views, &mut text).unwrap();
         hostile::check_shown(&text);
         let json = print::json(&sections);
         Some(["granted", "taken"].map(|effect| {

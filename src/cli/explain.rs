@@ -33,7 +33,7 @@ use pasted::Pasted;
 use source::Source;
 
 use super::document::Document;
-use super::{input, lint};
+use super::{input, lint, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -159,13 +159,17 @@ fn explain(arguments: &Arguments, file: &Path) -> io::Result<Option<bool>> {
         return Ok(None);
     };
     let explanation = Explanation::new(&config, &policies, &asked);
-    let mut stdout = anstream::stdout().lock();
-    match arguments.format {
-        Format::Text => text::write(&explanation, &source, &mut stdout)?,
-        Format::Json => writeln!(stdout, "{:#}", json::of(&explanation, &source))?,
-    }
-    stdout.flush()?;
+    output::even_unread(print(&explanation, &source, arguments.format))?;
     Ok(Some(explanation.course.is_allowed()))
+}
+
+fn print(explanation: &Explanation<'_>, source: &Source<'_>, format: Format) -> io::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    match format {
+        Format::Text => text::write(explanation, source, &mut stdout)?,
+        Format::Json => writeln!(stdout, "{:#}", json::of(explanation, source))?,
+    }
+    stdout.flush()
 }
 
 fn complain(problem: &str) {

@@ -31,8 +31,8 @@ use endpoint::Endpoint;
 use outcome::{Outcome, Report};
 use page::Pages;
 
-use super::input;
 use super::report::Findings;
+use super::{input, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -215,7 +215,7 @@ impl Suite {
     fn endpoints(&self, base: Option<&Url>) -> io::Result<Vec<Endpoint>> {
         suite::read(&self.text, base).or_else(|problems| {
             let findings = Findings { name: &self.name, text: &self.text, findings: &problems };
-            findings.write_text(&mut anstream::stderr())?;
+            output::even_unread(findings.write_text(&mut anstream::stderr()))?;
             Err(io::Error::other(format!("{}: nothing was asked", self.name)))
         })
     }
@@ -274,18 +274,22 @@ impl Arguments {
         });
         let report = Report { endpoints: observed.collect() };
         bar.finish_and_clear();
+        output::even_unread(self.print(&report))?;
         let outcomes = &report.endpoints;
-        let mut stdout = anstream::stdout().lock();
-        match self.format {
-            Format::Text => text::write(outcomes, &mut stdout)?,
-            Format::Json => json(&report, &mut stdout)?,
-            Format::Junit => junit::write(outcomes, &mut stdout)?,
-            Format::Html => html::write(outcomes, &mut stdout)?,
-        }
-        stdout.flush()?;
         let failed =
             outcomes.iter().filter_map(|outcome| Some((&outcome.url, outcome.error.as_ref()?)));
         Ok(status(failed, outcomes.iter().any(Outcome::is_bad)))
+    }
+
+    fn print(&self, report: &Report) -> io::Result<()> {
+        let (outcomes, mut stdout) = (&report.endpoints, anstream::stdout().lock());
+        match self.format {
+            Format::Text => text::write(outcomes, &mut stdout)?,
+            Format::Json => json(report, &mut stdout)?,
+            Format::Junit => junit::write(outcomes, &mut stdout)?,
+            Format::Html => html::write(outcomes, &mut stdout)?,
+        }
+        stdout.flush()
     }
 
     fn compare(&self, bases: [&Url; 2], endpoints: &[Vec<Endpoint>; 2]) -> io::Result<ExitCode> {
@@ -307,16 +311,20 @@ impl Arguments {
         let endpoints = compared.collect();
         let comparison = Comparison { bases: bases.map(Url::to_string), endpoints };
         bar.finish_and_clear();
+        output::even_unread(self.print_comparison(&comparison))?;
+        let failed = comparison.errors().map(|failed| (&failed.url, &failed.error));
+        Ok(status(failed, comparison.differences().next().is_some()))
+    }
+
+    fn print_comparison(&self, comparison: &Comparison) -> io::Result<()> {
         let mut stdout = anstream::stdout().lock();
         match self.format {
             Format::Text => comparison.write_text(&mut stdout)?,
-            Format::Json => json(&comparison, &mut stdout)?,
-            Format::Junit => junit::write_comparison(&comparison, &mut stdout)?,
-            Format::Html => html::write_comparison(&comparison, &mut stdout)?,
+            Format::Json => json(comparison, &mut stdout)?,
+            Format::Junit => junit::write_comparison(comparison, &mut stdout)?,
+            Format::Html => html::write_comparison(comparison, &mut stdout)?,
         }
-        stdout.flush()?;
-        let failed = comparison.errors().map(|failed| (&failed.url, &failed.error));
-        Ok(status(failed, comparison.differences().next().is_some()))
+        stdout.flush()
     }
 
     fn pages<'c>(&'c self, client: &'c Client) -> Pages<'c> {

@@ -105,27 +105,42 @@ impl<'p> Side<'p> {
 /// them: an upstream that they leave everything to is [`Side::Upstream`].
 pub fn beyond(old: &Side<'_>, new: &Side<'_>, host: &str, path: &str) -> Vec<Grant> {
     let nothing = Allowlist::default();
+    let place = (host, path);
+    let upstream = |example| Grant { kind: Kind::Upstream, value: String::new(), example };
     let comparison = match (old.force(), new.force()) {
-        (Some(_), None) if matches!(new, Side::Refused) => return Vec::new(),
-        (None, None) => return Vec::new(),
-        (Some(old), None) => {
-            let grant = |example| Grant { kind: Kind::Upstream, value: String::new(), example };
-            return withheld(&old, (host, path)).map(grant).into_iter().collect();
+        (Some(old), None) if matches!(new, Side::Upstream) => {
+            return withheld(&old, place).map(upstream).into_iter().collect();
         }
-        (old, Some(new)) => Comparison {
-            old_origins: old.as_ref().and_then(|old| old.origins).unwrap_or(&nothing),
+        (None, None) if matches!((old, new), (Side::Refused, Side::Upstream)) => {
+            return vec![upstream(request(place, &stranger(&[]), None))];
+        }
+        (_, None) => return Vec::new(),
+        (old_force, Some(new)) => Comparison {
+            old_origins: old_force.as_ref().and_then(|old| old.origins).unwrap_or(&nothing),
             new_origins: new.origins.unwrap_or(&nothing),
-            old: old.map(|old| old.policy),
+            old: match (old, old_force) {
+                (_, Some(force)) => Before::Policy(force.policy),
+                (Side::Refused, None) => Before::Nothing,
+                (_, None) => Before::Everything,
+            },
             new: new.policy,
-            place: (host, path),
+            place,
         },
     };
     comparison.grants()
 }
 
+/// What reaches upstream, and browsers from there, before a policy is in force.
+#[derive(Clone, Copy)]
+enum Before<'c> {
+    Nothing,
+    Everything,
+    /// What this one leaves.
+    Policy(&'c Policy),
+}
+
 struct Comparison<'c> {
-    /// `None` where no policy is in force.
-    old: Option<&'c Policy>,
+    old: Before<'c>,
     new: &'c Policy,
     old_origins: &'c Allowlist,
     new_origins: &'c Allowlist,
@@ -145,7 +160,14 @@ fn request(place: (&str, &str), origin: &str, preflight: Option<(&str, &str)>) -
 impl Comparison<'_> {
     fn grants(&self) -> Vec<Grant> {
         let mut grants = self.origins();
-        let Some(old) = self.old else { return grants };
+        let old = match self.old {
+            Before::Policy(old) => old,
+            Before::Everything => return grants,
+            Before::Nothing => {
+                grants.extend(self.forwarded(None));
+                return grants;
+            }
+        };
         // Without origins on both sides, whatever else differs is part of what
         // these are granted.
         if !self.old_origins.is_empty()
@@ -161,7 +183,7 @@ impl Comparison<'_> {
                 grants.push(self.grant(Kind::Credentials, "", &origin, None));
             }
         }
-        grants.extend(self.forwarded(old));
+        grants.extend(self.forwarded(Some(old)));
         grants
     }
 
@@ -170,7 +192,7 @@ impl Comparison<'_> {
     }
 
     fn origins(&self) -> Vec<Grant> {
-        let patterns = patterns_beyond(self.new_origins, self.old_origins);
+        let patterns = patterns_beyond(self.new_origins, self.old_origins, self.place.0);
         let grant =
             |(text, origin): (String, String)| self.grant(Kind::Origin, &text, &origin, None);
         patterns.map(grant).collect()
@@ -184,7 +206,8 @@ impl Comparison<'_> {
         let some = |list: &Allowlist, holds: &dyn Fn(&str) -> bool| {
             let mut patterns: Vec<_> = list.patterns().collect();
             patterns.sort_by_cached_key(ToString::to_string);
-            let mut origins = patterns.iter().filter_map(|p| origin_beyond(p, list, &nothing));
+            let mut origins =
+                patterns.iter().filter_map(|p| origin_beyond(p, list, &nothing, self.place.0));
             origins.find(|origin| holds(origin))
         };
         some(new, &|origin| old.contains(origin.as_bytes()))
@@ -250,27 +273,30 @@ impl Comparison<'_> {
         }
     }
 
-    /// What reaches upstream, or browsers from there.
-    fn forwarded(&self, old: &Policy) -> Vec<Grant> {
+    /// What reaches upstream, or browsers from there, and did not under an old
+    /// policy, or without one.
+    fn forwarded(&self, old: Option<&Policy>) -> Vec<Grant> {
         let (new, any) = (self.new, self.new_origins.is_any());
+        let rejected = old.is_none_or(rejects);
+        let [forwarded, kept] = [forwards, keeps].map(|leaves| old.is_some_and(leaves));
         let lists = [self.old_origins, self.new_origins];
         let mut grants = Vec::new();
-        if rejects(old) && !rejects(new) && !self.old_origins.is_any() && !any {
+        if rejected && !rejects(new) && !self.old_origins.is_any() && !any {
             grants.push(self.grant(Kind::ForwardedRequests, "", &stranger(&lists), None));
         }
         if forwards(new) && !any {
             // Preflights from origins that were listed may have been refused for
             // their method.
-            let lost = patterns_beyond(self.old_origins, self.new_origins).next();
+            let lost = patterns_beyond(self.old_origins, self.new_origins, self.place.0).next();
             let lost = lost.map(|(_, origin)| origin);
-            let others = || (!forwards(old)).then(|| stranger(&lists));
+            let others = || (!forwarded).then(|| stranger(&lists));
             let origin = if self.old_origins.is_any() { lost } else { others().or(lost) };
-            let method = refused_method(old);
+            let method = old.map_or_else(|| "PUT".to_owned(), refused_method);
             grants.extend(origin.map(|origin| {
                 self.grant(Kind::ForwardedPreflights, "", &origin, Some((&method, "")))
             }));
         }
-        if keeps(new) && !keeps(old) {
+        if keeps(new) && !kept {
             let allowed = self.some_origin();
             let origin = allowed.or_else(|| (!rejects(new)).then(|| stranger(&lists)));
             grants
@@ -282,7 +308,11 @@ impl Comparison<'_> {
 
 /// The patterns of a list that stand for origins that `other` does not hold,
 /// sorted, each with such an origin.
-fn patterns_beyond(list: &Allowlist, other: &Allowlist) -> impl Iterator<Item = (String, String)> {
+fn patterns_beyond(
+    list: &Allowlist,
+    other: &Allowlist,
+    host: &str,
+) -> impl Iterator<Item = (String, String)> {
     let known: HashSet<String> = other.patterns().map(|pattern| pattern.to_string()).collect();
     let mut patterns: Vec<(String, OriginPattern<'_>)> = list
         .patterns()
@@ -295,7 +325,7 @@ fn patterns_beyond(list: &Allowlist, other: &Allowlist) -> impl Iterator<Item = 
     patterns.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     patterns
         .into_iter()
-        .filter_map(|(text, pattern)| Some((text, origin_beyond(&pattern, list, other)?)))
+        .filter_map(|(text, pattern)| Some((text, origin_beyond(&pattern, list, other, host)?)))
 }
 
 /// A request that a policy withholds something from that upstream alone would
@@ -313,7 +343,7 @@ fn withheld(force: &Force<'_>, place: (&str, &str)) -> Option<Request> {
     } else if !forwards(policy) {
         Some(request(place, &others, preflight))
     } else {
-        let listed = origins.patterns().find_map(|p| origin_beyond(&p, origins, &nothing));
+        let listed = origins.patterns().find_map(|p| origin_beyond(&p, origins, &nothing, place.0));
         listed.map(|origin| request(place, &origin, preflight))
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::compare::{Grant, Kind, Side};
 use super::request::Request;
 use super::scopes::{Host, Paths, Region};
-use super::{Example, Section};
+use super::{Example, Section, Views};
 
 /// Whether anything is granted in force.
 pub fn widens(sections: &[Section]) -> bool {
@@ -92,10 +92,10 @@ pub fn other(old: &Side<'_>, new: &Side<'_>) -> Vec<String> {
 /// # Errors
 ///
 /// What the writer says.
-pub fn text(sections: &[Section], environments: usize, to: &mut impl Write) -> io::Result<()> {
+pub fn text(sections: &[Section], views: &Views, to: &mut impl Write) -> io::Result<()> {
     for section in sections {
         let Section { changes, .. } = section;
-        writeln!(to, "{}", heading(section, environments))?;
+        writeln!(to, "{}", heading(section, views))?;
         let marked =
             [('+', AnsiColor::Green, &changes.granted), ('-', AnsiColor::Red, &changes.taken)];
         for (mark, color, examples) in marked {
@@ -114,23 +114,34 @@ pub fn text(sections: &[Section], environments: usize, to: &mut impl Write) -> i
     writeln!(to, "{}", summary(sections))
 }
 
-fn heading(section: &Section, environments: usize) -> String {
+fn heading(section: &Section, views: &Views) -> String {
+    let [old_loads, new_loads] = section.loads;
+    let without = |loads, words| if loads { words } else { "refused" };
     let policies = match &section.policies {
         [Some(old), Some(new)] if old == new => format!("policy {new}"),
         [Some(old), Some(new)] => format!("policy {new}, before {old}"),
-        [Some(old), None] => format!("no policy, before {old}"),
-        [None, Some(new)] => format!("policy {new}, before none"),
-        [None, None] => "no policy".to_owned(),
+        [Some(old), None] => format!("{}, before {old}", without(new_loads, "no policy")),
+        [None, Some(new)] => format!("policy {new}, before {}", without(old_loads, "none")),
+        [None, None] if old_loads == new_loads => "no policy".to_owned(),
+        [None, None] => {
+            format!("{}, before {}", without(new_loads, "no policy"), without(old_loads, "none"))
+        }
     };
     let named = section.environments.iter().flatten();
     let named: Vec<String> = named.map(|name| name.escape_debug().to_string()).collect();
     let mut place = match named.len() {
         0 => String::new(),
-        n if n > 1 && section.environments.len() == environments => ", in every environment".into(),
+        n if n > 1 && section.environments.len() == views.all.len() => {
+            ", in every environment".into()
+        }
         _ => format!(", in {}", named.join(", ")),
     };
     if section.environments.contains(&None) {
-        place.push_str(", without CORS_ENVIRONMENT");
+        place.push_str(if views.chosen {
+            ", in the environment that each file chooses"
+        } else {
+            ", without CORS_ENVIRONMENT"
+        });
     }
     let shadow = if section.changes.shadow { ", in shadow mode" } else { "" };
     let Some((first, more)) = section.regions.split_first() else { return policies };
@@ -184,7 +195,7 @@ pub fn json(sections: &[Section]) -> Value {
 }
 
 fn changes(section: &Section) -> Vec<Value> {
-    let Section { environments, regions, policies: [old, new], changes } = section;
+    let Section { environments, regions, policies: [old, new], changes, .. } = section;
     let change = |effect: &str, kind: &str, value: &str, example: Value| {
         json!({
             "environments": environments,

@@ -68,20 +68,35 @@ pub fn stranger(lists: &[&Allowlist]) -> String {
 }
 
 /// An origin that a pattern of `list` stands for, and that is not in `other`;
-/// `None` if there is no such origin.
+/// `None` if there is no such origin. It is that of `host`, whose pages need no
+/// permission, only if there is no other one.
 pub fn origin_beyond(
     pattern: &OriginPattern<'_>,
     list: &Allowlist,
     other: &Allowlist,
+    host: &str,
 ) -> Option<String> {
     let is_beyond = |origin: &String| contains(list, origin) && !contains(other, origin);
-    let (scheme, host, port) = match *pattern {
+    let (scheme, domain, port) = match *pattern {
         OriginPattern::Any => return Some(stranger(&[other])).filter(is_beyond),
         OriginPattern::Null => return Some("null".to_owned()).filter(is_beyond),
         OriginPattern::Tuple { scheme, host, port } => (scheme, host, port),
     };
-    names(host, other.len())
-        .find_map(|name| ports(port).map(|port| format!("{scheme}://{name}{port}")).find(is_beyond))
+    let own = format!("https://{host}");
+    let mut only_own = None;
+    let mut is_foreign = |origin: &String| {
+        let foreign = *origin != own;
+        if !foreign {
+            only_own = Some(origin.clone());
+        }
+        foreign
+    };
+    let mut names = names(domain, other.len());
+    let foreign = names.find_map(|name| {
+        let mut origins = ports(port).map(|port| format!("{scheme}://{name}{port}"));
+        origins.find(|origin| is_beyond(origin) && is_foreign(origin))
+    });
+    foreign.or(only_own)
 }
 
 fn contains(list: &Allowlist, origin: &str) -> bool {

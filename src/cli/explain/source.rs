@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::cli::document::{Configuration, Document};
+use crate::cli::output;
 use crate::cli::report::{Finding, Findings};
 
 /// A policy in its file.
@@ -68,5 +69,6 @@ fn line_of(document: &Document, at: usize) -> usize {
 /// What the operating system says of it.
 pub fn report(document: &Document, findings: &[Finding]) -> io::Result<()> {
     let Document { name, text, .. } = document;
-    Findings { name, text, findings }.write_text(&mut anstream::stderr().lock())
+    let findings = Findings { name, text, findings };
+    output::even_unread(findings.write_text(&mut anstream::stderr().lock()))
 }
