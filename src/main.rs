@@ -114,17 +114,21 @@ enum Command {
     /// with the log.
     ///
     /// Exit status: 0, or with --deny-new-refusals 1 if a request is refused that
-    /// was not; 2 if a log cannot be read to its end, or has no request.
+    /// was not; 2 if a log cannot be read to its end, or has no request, and for
+    /// --deny-new-refusals also if it does not say what was decided, or lacks a key
+    /// that --field names.
     Audit(cli::audit::Arguments),
     /// Say what a change of a policy grants and takes away
     ///
     /// For review: `envoy-cors diff <(git show main:cors.yaml) cors.yaml`. Compares
     /// what requests get, not texts: an entry that a wildcard covers grants nothing
     /// new, and a host that moves to another policy is compared by that. Every
-    /// environment is compared. Each line comes with a request that shows it.
+    /// environment is compared, and what is in force where CORS_ENVIRONMENT is unset.
+    /// Each line comes with a request that shows it.
     ///
     /// Exit status: 0, or with --deny-widening 1 if anything is granted; 2 if a
-    /// file cannot be read or the filter would refuse it.
+    /// file cannot be read or the filter would refuse it. What only waits for
+    /// CORS_ENVIRONMENT allows nothing where that is unset.
     Diff(cli::diff::Arguments),
     /// Make one policy of those of other systems
     ///

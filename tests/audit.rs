@@ -274,9 +274,186 @@ fn memory_does_not_grow_with_the_log() {
     // A fraction of what stands in the log's keys.
     let report = run(80_000).unwrap();
     assert_eq!(report["lines"]["requests"], 180_000);
-    let error = report["error"].as_u64().unwrap();
+    let error = report["error"]["origins"].as_u64().unwrap();
     let policy = &report["policies"][0];
-    assert_eq!(policy["origins"][0]["origin"], "https://often.example");
+    let often = &policy["origins"][0];
+    assert_eq!(often["origin"], "https://often.example");
+    let count = often["count"].as_u64().unwrap();
+    assert!(error > 0 && (count..=count + error).contains(&45_000), "{count} {error}");
     assert!(policy["blockedOrigins"].as_u64().unwrap() <= 8_192);
-    assert!(error > 0, "{error}");
+}
+
+/// Some thousand things of one kind, beside few that are asked for.
+#[test]
+fn counts_however_many_paths_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cors.json"), POLICY).unwrap();
+    let log: String = (0..40_000).fold(String::new(), |mut log, n| {
+        let (origin, path) = match n % 4 {
+            0 => ("https://quiet.example".to_owned(), "/x".to_owned()),
+            1 => (format!("https://{}.example", n / 4 % 8_000), "/y".to_owned()),
+            2 => ("https://noisy.example".to_owned(), format!("/orders/{n}/lines")),
+            _ => ("https://app.example.com".to_owned(), format!("/orders/{n}")),
+        };
+        let preflight = n % 4 == 3;
+        let line = json!({
+            "method": if preflight { "OPTIONS" } else { "GET" }, "path": path, "origin": origin,
+            "request_method": preflight.then_some("PATCH"), "denied": null,
+        });
+        writeln!(log, "{line}").unwrap();
+        log
+    });
+    let arguments = ["cors.json", "-", "--top=2"];
+    let (status, printed, _) = audit(&arguments, folder.path(), log.as_bytes());
+    let expected = "\
+40000 requests
+40000 requests without a time that can be read
+
+policy default: 0 allowed, 40000 blocked, 0 without Origin
+  unused, 1 of 2 entries:
+    https://unused.example.com
+  blocked origins, 2 of 8002:
+      10000  https://noisy.example
+             on /orders/* (10000)
+      10000  https://quiet.example
+             on /x (10000)
+  preflights from allowed origins that were refused for:
+      10000  method PATCH
+             to allow it, add \"PATCH\" to allowMethods
+             on /orders/* (10000)
+
+against the log: 40000 newly refused, 0 no longer refused, 0 otherwise different
+      30000  now policy.default.actual_denied; the log says not refused
+             from https://noisy.example (10000), https://quiet.example (10000)
+      10000  now policy.default.preflight_denied_method; the log says not refused
+             from https://app.example.com (10000)
+";
+    assert_eq!((status, printed.as_str()), (0, expected));
+}
+
+/// A policy, a line of the log, arguments, and how it ends.
+struct Gate {
+    policy: &'static str,
+    line: &'static str,
+    arguments: &'static [&'static str],
+    status: i32,
+    told: &'static str,
+    complains: &'static str,
+}
+
+const OLD: &str = r#"{"allowOrigins": ["https://a.example"]}"#;
+const FORWARDING: &str =
+    r#"{"allowOrigins": ["https://a.example"], "unmatchedPreflights": "forward"}"#;
+const SHADOW: &str = r#"{"allowOrigins": ["https://a.example"], "mode": "shadow"}"#;
+
+const GATES: &[Gate] = &[
+    Gate {
+        policy: OLD,
+        line: r#"{"method": "GET", "origin": "https://x.example"}"#,
+        arguments: &[],
+        status: 2,
+        told: "the log does not say what was decided\n",
+        complains: "envoy-cors: the log does not say what was decided; --deny-new-refusals compares nothing\n",
+    },
+    Gate {
+        policy: OLD,
+        line: r#"{"method": "GET", "http_origin": "https://x.example", "denied": null}"#,
+        arguments: &["--field=origin=http_orign"],
+        status: 2,
+        told: "the log says the same of every request\n",
+        complains: "envoy-cors: --field origin=http_orign: no line has this key\n",
+    },
+    Gate {
+        policy: OLD,
+        line: r#"{"method": "GET", "http_origin": "https://x.example", "denied": null}"#,
+        arguments: &["--field=origin=http_origin"],
+        status: 1,
+        told: "against the log: 1 newly refused,",
+        complains: "",
+    },
+    // What leaves no trace in details is unknown, and not new.
+    Gate {
+        policy: OLD,
+        line: r#"{"method": "GET", "origin": "https://x.example", "details": "via_upstream"}
+{"method": "GET", "origin": "https://a.example", "details": "via_upstream"}"#,
+        arguments: &[],
+        status: 0,
+        told: "the log does not say what was decided on 1 request; the log says the same of the others\n",
+        complains: "",
+    },
+    Gate {
+        policy: FORWARDING,
+        line: r#"{"method": "OPTIONS", "origin": "https://x.example", "request_method": "PUT", "details": "via_upstream"}
+{"method": "GET", "details": "via_upstream"}"#,
+        arguments: &[],
+        status: 0,
+        told: "the log does not say what was decided on 1 request; the log says the same of the others\n",
+        complains: "",
+    },
+    // What leaves one is.
+    Gate {
+        policy: OLD,
+        line: r#"{"method": "OPTIONS", "origin": "https://x.example", "request_method": "PUT", "details": "via_upstream"}"#,
+        arguments: &[],
+        status: 1,
+        told: "against the log: 1 newly refused,",
+        complains: "",
+    },
+    // Envoy leaves out what is empty, if it is told to.
+    Gate {
+        policy: OLD,
+        line: r#"{"method": "GET", "origin": "https://x.example", "details": "via_upstream"}
+{"method": "GET", "origin": "https://y.example", "details": "via_upstream", "denied": "policy.default.actual_denied"}"#,
+        arguments: &[],
+        status: 1,
+        told: "against the log: 1 newly refused, 0 no longer refused, 0 otherwise different\n",
+        complains: "",
+    },
+    Gate {
+        policy: SHADOW,
+        line: r#"{"method": "OPTIONS", "origin": "https://x.example", "request_method": "PUT", "details": "cors_preflight_denied_origin"}"#,
+        arguments: &[],
+        status: 0,
+        told: "against the log: 0 newly refused, 1 no longer refused, 0 otherwise different\n",
+        complains: "",
+    },
+    Gate {
+        policy: SHADOW,
+        line: r#"{"method": "GET", "origin": "https://x.example", "details": "via_upstream"}
+{"method": "GET", "details": "via_upstream"}"#,
+        arguments: &[],
+        status: 0,
+        told: "the log says the same of the others\n",
+        complains: "",
+    },
+    Gate {
+        policy: OLD,
+        line: "{}",
+        arguments: &["--field=origin=host"],
+        status: 2,
+        told: "",
+        complains: "envoy-cors: --field: host and origin cannot both have the key host\n",
+    },
+];
+
+#[test]
+fn new_refusals() {
+    let folder = tempfile::tempdir().unwrap();
+    for Gate { policy, line, arguments, status, told, complains } in GATES {
+        std::fs::write(folder.path().join("cors.json"), policy).unwrap();
+        let arguments = [&["cors.json", "-", "--deny-new-refusals"], *arguments].concat();
+        let (ended, printed, complaints) = audit(&arguments, folder.path(), line.as_bytes());
+        assert_eq!((ended, complaints.as_str()), (*status, *complains), "{line}");
+        assert!(printed.contains(told), "{line}: {printed}");
+    }
+}
+
+/// Zeros behind the last member, as gzip(1) reads them.
+#[test]
+fn a_padded_log() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cors.json"), POLICY).unwrap();
+    let log = [compressed(known(7).0.as_bytes()), vec![0; 512]].concat();
+    let (status, _, complaints) = audit(&["cors.json", "-"], folder.path(), &log);
+    assert_eq!((status, complaints.as_str()), (0, ""));
 }

@@ -1,10 +1,14 @@
 //! `envoy-cors audit`: what the requests of access logs come to under a policy.
 
+mod against_log;
+mod bars;
 mod chart;
 mod frequent;
 mod html;
+mod key;
 mod lines;
 mod nearest;
+mod paths;
 mod record;
 mod report;
 mod tally;
@@ -20,8 +24,8 @@ use envoy_cors::denials::printable;
 use envoy_cors::diagnostic::Diagnostics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::input;
 use super::policy::PolicyFile;
+use super::{input, output};
 use lines::Lines;
 use record::{Keys, Record, Unreadable};
 use report::{File, Report, Settings};
@@ -75,7 +79,7 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let file = PolicyFile::read(&arguments.policy)?;
     let mut problems = Diagnostics::default();
     let Some(policies) = file.compile(arguments.environment.as_deref(), &mut problems) else {
-        file.write(&problems, &mut anstream::stderr().lock())?;
+        output::even_unread(file.write(&problems, &mut anstream::stderr().lock()))?;
         return Ok(ExitCode::from(2));
     };
     // Before hours are spent on the others.
@@ -106,18 +110,35 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let (places, elsewhere) = (places(&file), elsewhere(&file, &policies));
     let settings = Settings { places: &places, elsewhere: &elsewhere, top: arguments.top };
     let report = Report::new(&log.tally, files, log.lines, &settings);
-    let mut stdout = anstream::stdout().lock();
-    match arguments.format {
-        Format::Text => text::write(&report, &mut stdout)?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut stdout, &report)?;
-            writeln!(stdout)?;
-        }
-        Format::Html => html::write(&report, &mut stdout)?,
+    for complaint in log.keys.unseen() {
+        eprintln!("envoy-cors: {complaint}");
     }
-    stdout.flush()?;
-    let found = arguments.deny_new_refusals && report.against_log.newly_refused > 0;
-    Ok(ExitCode::from(if read_all { u8::from(found) } else { 2 }))
+    let status = match arguments.deny_new_refusals {
+        _ if !read_all => 2,
+        true if report.against_log.compared == 0 => {
+            eprintln!("envoy-cors: {}; --deny-new-refusals compares nothing", text::NOT_COMPARED);
+            2
+        }
+        true if log.keys.unseen().next().is_some() => 2,
+        deny => u8::from(deny && report.against_log.newly_refused > 0),
+    };
+    output::even_unread(arguments.print(&report))?;
+    Ok(ExitCode::from(status))
+}
+
+impl Arguments {
+    fn print(&self, report: &Report) -> io::Result<()> {
+        let mut stdout = anstream::stdout().lock();
+        match self.format {
+            Format::Text => text::write(report, &mut stdout)?,
+            Format::Json => {
+                serde_json::to_writer_pretty(&mut stdout, report)?;
+                writeln!(stdout)?;
+            }
+            Format::Html => html::write(report, &mut stdout)?,
+        }
+        stdout.flush()
+    }
 }
 
 /// A bar for all files together; without a length if one of them has none.
@@ -194,6 +215,7 @@ impl Log<'_> {
         match Record::parse(line, &self.keys) {
             Ok(record) => {
                 self.lines.requests += 1;
+                self.keys.see(&record);
                 self.tally.add(&record);
             }
             Err(Unreadable::Other) => self.lines.other += 1,

@@ -1,9 +1,11 @@
 //! The picture of allowed and blocked requests over time, as SVG.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use plotters::prelude::*;
 
-use super::report::{Period, Timeline};
+use super::bars::Bars;
+use super::report::Period;
 
 /// The style of the page gives these colours another meaning in the dark.
 const ALLOWED: RGBColor = RGBColor(0x1a, 0x6b, 0x2f);
@@ -13,16 +15,16 @@ const SIZE: (u32, u32) = (960, 420);
 
 /// Two charts, one above the other, since blocked requests are few beside the
 /// allowed ones; `None` if there is nothing to show.
-pub fn svg(timeline: &Timeline) -> Option<String> {
-    let (first, last) = (timeline.periods.first()?, timeline.periods.last()?);
-    let range = first.start..last.start + timeline.seconds;
+pub fn svg(bars: &Bars) -> Option<String> {
+    let (first, last) = (bars.periods.first()?, bars.periods.last()?);
+    let range = first.start..last.start + bars.seconds;
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let (above, below) = root.split_vertically(i32::try_from(SIZE.1 / 2).ok()?);
-        let draw = |area, name, color, count| bars(&area, name, color, timeline, &range, count);
-        draw(above, "allowed", ALLOWED, |period| period.allowed)?;
-        draw(below, "blocked", BLOCKED, |period| period.blocked)?;
+        let of = |area, name, color, count| draw(&area, name, color, bars, &range, count);
+        of(above, "allowed", ALLOWED, |period| period.allowed)?;
+        of(below, "blocked", BLOCKED, |period| period.blocked)?;
         root.present().ok()?;
     }
     Some(svg)
@@ -30,15 +32,15 @@ pub fn svg(timeline: &Timeline) -> Option<String> {
 
 type Area<'s> = DrawingArea<SVGBackend<'s>, plotters::coord::Shift>;
 
-fn bars(
+fn draw(
     area: &Area<'_>,
     name: &str,
     color: RGBColor,
-    timeline: &Timeline,
+    bars: &Bars,
     range: &std::ops::Range<i64>,
     count: fn(&Period) -> u64,
 ) -> Option<()> {
-    let highest = timeline.periods.iter().map(count).max().unwrap_or_default().max(1);
+    let highest = bars.periods.iter().map(count).max().unwrap_or_default().max(1);
     let mut chart = ChartBuilder::on(area)
         .margin(10)
         .margin_right(60)
@@ -52,16 +54,16 @@ fn bars(
         .x_labels(10)
         .y_labels(4)
         .y_desc(name)
-        .x_label_formatter(&|seconds| label(*seconds))
+        .x_label_formatter(&|seconds| label(*seconds, range))
         .label_style(("sans-serif", 13))
         .axis_desc_style(("sans-serif", 14))
         .draw()
         .ok()?;
     let bar = |period: &Period| {
-        let end = period.start + timeline.seconds;
+        let end = period.start + bars.seconds;
         Rectangle::new([(period.start, 0), (end, count(period))], color.filled())
     };
-    let some = timeline.periods.iter().filter(|period| count(period) > 0);
+    let some = bars.periods.iter().filter(|period| count(period) > 0);
     chart.draw_series(some.map(bar)).ok()?;
     Some(())
 }
@@ -83,7 +85,19 @@ fn round_times(range: &std::ops::Range<i64>) -> Vec<i64> {
         .collect()
 }
 
-fn label(seconds: i64) -> String {
-    let time = Timestamp::from_second(seconds);
-    time.map(|time| time.strftime("%m-%d %H:%M").to_string()).unwrap_or_default()
+/// With the year where the others do not tell it, without the time of day where
+/// it is the same.
+fn label(seconds: i64, range: &std::ops::Range<i64>) -> String {
+    const DAY: i64 = 86_400;
+    let of =
+        |seconds| Timestamp::from_second(seconds).ok().map(|time| time.to_zoned(TimeZone::UTC));
+    let Some(time) = of(seconds) else { return String::new() };
+    let one_year = of(range.start).zip(of(range.end)).is_some_and(|(a, b)| a.year() == b.year());
+    let form = match range.end - range.start {
+        // Labels are whole days from here on.
+        length if length >= MOST_LABELS * DAY => "%Y-%m-%d",
+        _ if one_year => "%m-%d %H:%M",
+        _ => "%Y-%m-%d %H:%M",
+    };
+    time.strftime(form).to_string()
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use askama::Template;
 
+use super::bars::Bars;
 use super::chart;
 use super::report::Report;
 
@@ -13,9 +14,10 @@ use super::report::Report;
 ///
 /// What the writer says.
 pub fn write(report: &Report, to: &mut impl io::Write) -> io::Result<()> {
-    let chart = chart::svg(&report.timeline);
+    let bars = Bars::new(&report.timeline);
+    let chart = chart::svg(&bars);
     let style = concat!(include_str!("../page.css"), include_str!("chart.css"));
-    Page { report, chart, style, version: env!("CARGO_PKG_VERSION") }.write_into(to)?;
+    Page { report, bars, chart, style, version: env!("CARGO_PKG_VERSION") }.write_into(to)?;
     writeln!(to)
 }
 
@@ -49,7 +51,7 @@ pub fn write(report: &Report, to: &mut impl io::Write) -> io::Result<()> {
 <figure>
 <div role="img" aria-label="Two charts: allowed and blocked requests over time">
 {{ chart|safe }}</div>
-<figcaption class="soft">Requests in each {{ report.timeline.told() }}, in UTC</figcaption>
+<figcaption class="soft">Requests in each {{ bars.told() }}</figcaption>
 </figure>
 {%- endif %}
 {%- for policy in report.policies %}
@@ -58,7 +60,7 @@ pub fn write(report: &Report, to: &mut impl io::Write) -> io::Result<()> {
 <p>{{ policy.told() }}</p>
 {%- if !policy.origins.is_empty() %}
 <table>
-<caption>{{ policy.origins_told()|capitalize }}</caption>
+<caption>{{ policy.origins_told(report.error)|capitalize }}</caption>
 <thead><tr><th scope="col">Origin</th><th scope="col">Requests</th><th scope="col">Where</th><th scope="col">Closest entry</th></tr></thead>
 <tbody>
 {%- for blocked in policy.origins %}
@@ -92,7 +94,7 @@ pub fn write(report: &Report, to: &mut impl io::Write) -> io::Result<()> {
 {%- endfor %}
 <section>
 <h2>Against the log</h2>
-<p>{{ report.against_log.told()|capitalize }}</p>
+<p>{{ report.against_told()|capitalize }}</p>
 {%- if !report.against_log.changes.is_empty() %}
 <table>
 <caption>Requests that the policy decides otherwise than the log says</caption>
@@ -118,6 +120,7 @@ pub fn write(report: &Report, to: &mut impl io::Write) -> io::Result<()> {
 )]
 struct Page<'r> {
     report: &'r Report,
+    bars: Bars,
     chart: Option<String>,
     style: &'static str,
     version: &'static str,

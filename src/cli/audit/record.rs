@@ -39,9 +39,14 @@ impl Field {
     ];
 }
 
-/// The keys that fields have in the log, by [`Field`].
-#[derive(Clone)]
-pub struct Keys([String; FIELDS]);
+/// The keys that fields have in the log.
+pub struct Keys {
+    /// By [`Field`].
+    names: [String; FIELDS],
+    /// Those that were given, and that no line had yet: what was given, and the
+    /// place of its field.
+    unseen: Vec<(String, usize)>,
+}
 
 impl Keys {
     /// The keys of `envoy/envoy.yaml`, but for those that are given as
@@ -49,24 +54,46 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// What is wrong with the first one that names no field.
+    /// What is wrong with the first one that names no field, or with the first
+    /// key that two fields have.
     pub fn new(given: &[String]) -> Result<Self, String> {
-        let mut keys = Field::ALL.map(|(name, _)| name.to_owned());
+        let mut names = Field::ALL.map(|(name, _)| name.to_owned());
+        let mut unseen = Vec::new();
         for text in given {
             let named = text.split_once('=').filter(|(_, key)| !key.is_empty());
             let known = |name| Field::ALL.iter().position(|(field, _)| *field == name);
-            let place = named.and_then(|(name, key)| Some((keys.get_mut(known(name)?)?, key)));
-            let Some((place, key)) = place else {
+            let place = named.and_then(|(name, key)| Some((known(name)?, key)));
+            let Some((index, key)) = place else {
                 let names = Field::ALL.map(|(name, _)| name).join(", ");
                 return Err(format!("--field {text}: write FIELD=KEY with a FIELD of {names}"));
             };
-            key.clone_into(place);
+            names.iter_mut().skip(index).take(1).for_each(|name| key.clone_into(name));
+            unseen.push((text.clone(), index));
         }
-        Ok(Self(keys))
+        let fields = || Field::ALL.iter().zip(&names);
+        for (index, ((field, _), key)) in fields().enumerate() {
+            if let Some(((other, _), _)) = fields().skip(index + 1).find(|(_, other)| *other == key)
+            {
+                return Err(format!("--field: {field} and {other} cannot both have the key {key}"));
+            }
+        }
+        Ok(Self { names, unseen })
+    }
+
+    /// Remembers which keys a line has.
+    pub fn see(&mut self, record: &Record<'_>) {
+        if !self.unseen.is_empty() {
+            self.unseen.retain(|(_, index)| !record.has.get(*index).is_some_and(|has| *has));
+        }
+    }
+
+    /// What is said of keys that were given, and that no line has.
+    pub fn unseen(&self) -> impl Iterator<Item = String> {
+        self.unseen.iter().map(|(given, _)| format!("--field {given}: no line has this key"))
     }
 
     fn find(&self, key: &str) -> Option<usize> {
-        self.0.iter().position(|known| known == key)
+        self.names.iter().position(|known| known == key)
     }
 }
 
@@ -270,6 +297,18 @@ mod tests {
             r#"{"@timestamp":"t","verb":"GET","http_origin":"https://a","origin":"https://b"}"#;
         let keys = ["time=@timestamp", "method=verb", "origin=http_origin"];
         assert_eq!(read(line, &keys), some("t", "GET", "https://a"));
+    }
+
+    #[test]
+    fn fields_that_share_a_key() {
+        for (given, complaint) in [
+            (&["origin=host"][..], "--field: host and origin cannot both have the key host"),
+            (&["time=a", "path=a"], "--field: time and path cannot both have the key a"),
+            (&["time=path", "path=time"], ""),
+        ] {
+            let given: Vec<_> = given.iter().map(|text| (*text).to_owned()).collect();
+            assert_eq!(Keys::new(&given).err().unwrap_or_default(), complaint);
+        }
     }
 
     #[test]

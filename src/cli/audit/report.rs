@@ -1,7 +1,7 @@
 //! What an audit found, ready to be printed: every text of the log is made safe
 //! here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use envoy_cors::denials::printable;
 use envoy_cors::header::{is_forbidden_request_name, is_prohibited, is_token};
@@ -9,7 +9,10 @@ use envoy_cors::method::is_requestable;
 use envoy_cors::{Outcome, Policies, Policy};
 use serde::Serialize;
 
+use super::against_log;
+use super::frequent::Entry;
 use super::nearest::{Near, nearest};
+use super::paths::Paths;
 use super::tally::{Counts, Tally};
 
 /// Everything.
@@ -24,10 +27,20 @@ pub struct Report {
     /// Requests that no policy is for.
     pub uncovered: u64,
     pub policies: Vec<PolicyReport>,
-    /// By how much counts of origins, names and changes may be too small.
-    pub error: u64,
+    pub error: Errors,
     pub against_log: AgainstLog,
     pub timeline: Timeline,
+}
+
+/// By how much counts may be too small.
+#[derive(Clone, Copy, Serialize)]
+pub struct Errors {
+    /// Of blocked origins.
+    pub origins: u64,
+    /// Of methods and headers that were refused.
+    pub names: u64,
+    /// Of requests that are decided otherwise than the log says.
+    pub changes: u64,
 }
 
 /// A file that was read.
@@ -66,7 +79,8 @@ pub struct PolicyReport {
     pub entries: usize,
     /// Entries of `allowOrigins` that allowed nobody.
     pub unused: Vec<String>,
-    /// How many origins were blocked, as far as they were counted.
+    /// How many origins were blocked; at least so many if counts may be too
+    /// small.
     pub blocked_origins: usize,
     pub origins: Vec<Blocked>,
     pub preflights: Vec<Refused>,
@@ -74,28 +88,33 @@ pub struct PolicyReport {
 
 /// An origin that is not allowed.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Blocked {
     pub origin: String,
     pub count: u64,
     /// So many of them were preflights.
     pub preflights: u64,
     pub paths: Vec<PathCount>,
+    /// On paths that were too many to be told apart.
+    pub other_paths: u64,
     pub near: Option<Near>,
 }
 
 /// A method or a header that preflights asked for in vain.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Refused {
     pub kind: &'static str,
     /// Empty for a list of headers that cannot be read.
     pub name: String,
     pub count: u64,
     pub paths: Vec<PathCount>,
+    pub other_paths: u64,
     /// The field to add it to; nothing if no browser sends it.
     pub field: Option<String>,
 }
 
-/// The first segments of a path.
+/// The first two segments of a path, or all paths below the first one: `/a/*`.
 #[derive(Serialize)]
 pub struct PathCount {
     pub path: String,
@@ -128,6 +147,8 @@ pub struct Change {
 pub struct OriginCount {
     pub origin: String,
     pub count: u64,
+    /// By how much the count may be too small.
+    pub error: u64,
 }
 
 /// Requests that were allowed and blocked.
@@ -171,6 +192,7 @@ impl Report {
         let mut lines = lines;
         lines.untimed = tally.untimed;
         let periods = tally.timeline.periods();
+        let [origins, names, changes] = tally.errors();
         Self {
             files,
             from: from.map(minute),
@@ -178,8 +200,8 @@ impl Report {
             lines,
             uncovered: tally.uncovered,
             policies,
-            error: tally.error(),
-            against_log: AgainstLog::new(tally, settings.top),
+            error: Errors { origins, names, changes },
+            against_log: AgainstLog::new(&tally.against_log, settings.top),
             timeline: Timeline {
                 seconds: tally.timeline.length(),
                 periods: periods
@@ -218,38 +240,21 @@ impl PolicyReport {
 }
 
 fn blocked(policy: &Policy, tally: &Tally<'_>, settings: &Settings<'_>) -> (usize, Vec<Blocked>) {
-    let mut origins: HashMap<&[u8], (u64, Paths<'_>)> = HashMap::new();
-    for (index, origin, path, preflight, count) in tally.blocked() {
-        if index == policy.index() {
-            let (preflights, paths) = origins.entry(origin).or_default();
-            *preflights += if preflight { count } else { 0 };
-            paths.add(path, count);
-        }
-    }
-    let number = origins.len();
-    let count = |(_, (_, paths)): &(&[u8], (u64, Paths<'_>))| paths.count;
-    let top = top(origins, settings.top, count).into_iter().map(|(origin, (preflights, paths))| {
-        let text = std::str::from_utf8(origin).unwrap_or_default();
-        Blocked {
-            origin: printable(origin),
-            count: paths.count,
-            preflights,
-            paths: paths.top(),
-            near: nearest(text, policy, settings.elsewhere),
-        }
+    let top = top(tally.blocked(policy), settings.top, |(_, entry)| entry.count);
+    let blocked = top.into_iter().map(|(origin, Entry { count, value, .. })| Blocked {
+        origin: printable(origin),
+        count: *count,
+        preflights: value.preflights,
+        paths: paths(&value.paths),
+        other_paths: value.paths.others,
+        near: nearest(std::str::from_utf8(origin).unwrap_or_default(), policy, settings.elsewhere),
     });
-    (number, top.collect())
+    (tally.blocked(policy).count(), blocked.collect())
 }
 
 fn refused(policy: &Policy, tally: &Tally<'_>, settings: &Settings<'_>) -> Vec<Refused> {
-    let mut names: HashMap<(bool, &[u8]), Paths<'_>> = HashMap::new();
-    for (index, is_method, name, path, count) in tally.refused() {
-        if index == policy.index() {
-            names.entry((is_method, name)).or_default().add(path, count);
-        }
-    }
-    let top = top(names, settings.top, |(_, paths)| paths.count);
-    let refused = top.into_iter().map(|((is_method, name), paths)| {
+    let top = top(tally.refused(policy), settings.top, |(_, entry)| entry.count);
+    let refused = top.into_iter().map(|((is_method, name), Entry { count, value, .. })| {
         let (kind, field) =
             if is_method { ("method", "allowMethods") } else { ("header", "allowHeaders") };
         let sendable = if is_method {
@@ -262,31 +267,27 @@ fn refused(policy: &Policy, tally: &Tally<'_>, settings: &Settings<'_>) -> Vec<R
         Refused {
             kind,
             name: printable(name),
-            count: paths.count,
-            paths: paths.top(),
+            count: *count,
+            paths: paths(value),
+            other_paths: value.others,
             field: place.map(|at| envoy_cors::config::field_path(at, field)),
         }
     });
     refused.collect()
 }
 
-/// The first segments of paths, and how many requests they have.
-#[derive(Default)]
-struct Paths<'k> {
-    count: u64,
-    counts: HashMap<&'k [u8], u64>,
+fn paths(paths: &Paths) -> Vec<PathCount> {
+    let top = top(paths.iter(), BESIDE, |(_, count)| *count).into_iter();
+    let told = top.map(|(path, count)| {
+        let all_below = if path.len() > 1 && path.ends_with(b"/") { "*" } else { "" };
+        PathCount { path: printable(path) + all_below, count }
+    });
+    told.collect()
 }
 
-impl<'k> Paths<'k> {
-    fn add(&mut self, path: &'k [u8], count: u64) {
-        self.count += count;
-        *self.counts.entry(path).or_default() += count;
-    }
-
-    fn top(self) -> Vec<PathCount> {
-        let top = top(self.counts, BESIDE, |(_, count)| *count);
-        top.into_iter().map(|(path, count)| PathCount { path: printable(path), count }).collect()
-    }
+/// Whether most of what there is was counted.
+fn is_telling(entry: &Entry<()>) -> bool {
+    entry.count > entry.missing
 }
 
 /// The entries with the highest counts, the highest first.
@@ -304,25 +305,39 @@ fn top<K: Ord, V>(
 }
 
 impl AgainstLog {
-    fn new(tally: &Tally<'_>, most: usize) -> Self {
-        let mut changes: HashMap<[&[u8]; 2], Paths<'_>> = HashMap::new();
-        for ([log, now, origin], count) in tally.changed() {
-            changes.entry([log, now]).or_default().add(origin, count);
+    fn new(against: &against_log::AgainstLog, most: usize) -> Self {
+        // What is silent and what is not may come to the same.
+        let mut counts: BTreeMap<[&[u8]; 2], u64> = BTreeMap::new();
+        for (change, entry) in against.changes() {
+            *counts.entry(change).or_default() += entry.count;
         }
-        let changes = top(changes, most, |(_, origins)| origins.count).into_iter();
-        let changes = changes.map(|([log, now], origins)| {
-            let count = origins.count;
-            let origins = origins.top().into_iter();
-            let origins = origins.map(|o| OriginCount { origin: o.path, count: o.count }).collect();
-            Change { log: printable(log), now: printable(now), count, origins }
+        let changes = top(counts, most, |(_, count)| *count).into_iter();
+        let changes = changes.map(|(change @ [log, now], count)| Change {
+            log: printable(log),
+            now: printable(now),
+            count,
+            origins: origins(against, change),
         });
-        let counts = tally.against_log;
-        Self {
-            compared: counts.compared,
-            newly_refused: counts.newly_refused,
-            newly_allowed: counts.newly_allowed,
-            otherwise: counts.otherwise,
-            changes: changes.collect(),
-        }
+        let changes = changes.collect();
+        let against_log::Counts { compared, newly_refused, newly_allowed, otherwise } =
+            against.counts();
+        Self { compared, newly_refused, newly_allowed, otherwise, changes }
     }
+}
+
+fn origins(against: &against_log::AgainstLog, change: [&[u8]; 2]) -> Vec<OriginCount> {
+    let mut counts: BTreeMap<&[u8], Entry<()>> = BTreeMap::new();
+    for (_, origin, entry) in against.origins().filter(|(other, ..)| *other == change) {
+        let sum = counts.entry(origin).or_default();
+        sum.count += entry.count;
+        sum.missing += entry.missing;
+    }
+    let telling = counts.into_iter().filter(|(_, entry)| is_telling(entry));
+    let told = top(telling, BESIDE, |(_, entry)| entry.count).into_iter();
+    let told = told.map(|(origin, entry)| OriginCount {
+        origin: printable(origin),
+        count: entry.count,
+        error: entry.missing,
+    });
+    told.collect()
 }

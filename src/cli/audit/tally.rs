@@ -1,25 +1,23 @@
 //! What the requests of a log come to. Memory does not grow with the log.
 
-use std::collections::HashSet;
-
-use envoy_cors::config::Mode;
 use envoy_cors::denials::first_segments;
 use envoy_cors::header::{request, requested_names};
 use envoy_cors::usage::Usage;
 use envoy_cors::{Decision, Outcome, Policies, Policy, decide};
+use hashbrown::HashSet;
 
-use super::frequent::Frequent;
+use super::against_log::AgainstLog;
+use super::frequent::{Entry, Frequent};
+use super::key::{Key, number, parts};
+use super::paths::Paths;
 use super::record::{Field, Record};
 use super::timeline::Timeline;
 
 /// Most keys of a table of frequent things: some MiB.
-const TABLE: usize = 8_192;
+pub const TABLE: usize = 8_192;
 
 /// Most origins that are remembered for having used an entry.
 const REMEMBERED: usize = 16_384;
-
-/// Longest text of a request in a key, in bytes: no valid origin is longer.
-const LONGEST: usize = 330;
 
 /// Counts of everything.
 pub struct Tally<'p> {
@@ -30,37 +28,32 @@ pub struct Tally<'p> {
     usage: Usage,
     /// Policies and origins whose entry was marked already.
     marked: HashSet<Box<[u8]>>,
-    /// Policy, origin, first segments of the path, `preflight` or nothing.
-    blocked: Frequent,
-    /// Policy, `method` or `header`, its name, first segments of the path.
-    refused: Frequent,
-    /// What the log says, what is decided now, origin.
-    changed: Frequent,
+    /// By policy and origin.
+    blocked: Frequent<Blocked>,
+    /// By policy, `method` or `header`, and its name.
+    refused: Frequent<Paths>,
     pub against_log: AgainstLog,
     pub timeline: Timeline,
     /// Requests whose time cannot be read.
     pub untimed: u64,
     /// Where keys are made.
-    key: Vec<u8>,
+    key: Key,
+}
+
+/// Beside how often an origin was blocked.
+#[derive(Default)]
+pub struct Blocked {
+    /// So many of the requests were preflights.
+    pub preflights: u64,
+    pub paths: Paths,
 }
 
 /// Of one policy.
 pub struct Counts<'p> {
     pub policy: &'p Policy,
     outcomes: [u64; Outcome::ALL.len()],
-}
-
-/// How decisions compare with those that the log tells of.
-#[derive(Clone, Copy, Default)]
-pub struct AgainstLog {
-    /// Requests of which the log says whether they were refused.
-    pub compared: u64,
-    /// Refused now, and not then.
-    pub newly_refused: u64,
-    /// Refused then, and not now.
-    pub newly_allowed: u64,
-    /// Refused both times or neither, by another policy or for another reason.
-    pub otherwise: u64,
+    /// What the log calls them, made once.
+    labels: [String; Outcome::ALL.len()],
 }
 
 impl Counts<'_> {
@@ -76,7 +69,11 @@ impl Counts<'_> {
 
 impl<'p> Tally<'p> {
     pub fn new(policies: &'p Policies) -> Self {
-        let counts = |policy| Counts { policy, outcomes: [0; Outcome::ALL.len()] };
+        let counts = |policy| Counts {
+            policy,
+            outcomes: [0; Outcome::ALL.len()],
+            labels: Outcome::ALL.map(|outcome| outcome.label(policy)),
+        };
         Self {
             policies,
             deciding: policies.deciding().map(counts).collect(),
@@ -85,11 +82,10 @@ impl<'p> Tally<'p> {
             marked: HashSet::new(),
             blocked: Frequent::new(TABLE),
             refused: Frequent::new(TABLE),
-            changed: Frequent::new(TABLE),
             against_log: AgainstLog::default(),
             timeline: Timeline::default(),
             untimed: 0,
-            key: Vec::new(),
+            key: Key::default(),
         }
     }
 
@@ -117,7 +113,12 @@ impl<'p> Tally<'p> {
         } else {
             self.uncovered += 1;
         }
-        self.compare(decision.as_ref(), record);
+        let denied = decision.as_ref().filter(|decision| decision.outcome().is_denial());
+        let denied = denied.and_then(|decision| {
+            let counts = self.deciding.get(decision.policy().index())?;
+            Some((decision, counts.labels.get(decision.outcome() as usize)?.as_str()))
+        });
+        self.against_log.compare(denied, record);
     }
 
     fn count(&mut self, decision: &Decision) {
@@ -132,13 +133,13 @@ impl<'p> Tally<'p> {
         let policy = decision.policy();
         let any = policy.origins().is_any();
         let origin = if any { b"*" } else { decision.origin() };
-        make_key(&mut self.key, &[&policy.index().to_le_bytes(), origin]);
-        if !self.marked.contains(&*self.key) {
+        let key = self.key.of(&[&policy.index().to_le_bytes(), origin]);
+        if !self.marked.contains(key) {
             self.usage.mark(policy, decision.origin());
             if self.marked.len() >= REMEMBERED {
                 self.marked.clear();
             }
-            self.marked.insert(self.key.as_slice().into());
+            self.marked.insert(key.into());
         }
     }
 
@@ -149,8 +150,7 @@ impl<'p> Tally<'p> {
         let outcome = decision.outcome();
         if matches!(outcome, Outcome::PreflightDeniedMethod | Outcome::PreflightDeniedHeaders) {
             let mut add = |kind: &[u8], name: &[u8]| {
-                make_key(&mut self.key, &[&index, kind, name, path]);
-                self.refused.add(&self.key);
+                self.refused.add(self.key.of(&[&index, kind, name]), 1).add(path);
             };
             let method = record.get(Field::RequestMethod).unwrap_or_default().as_bytes();
             if !policy.allows_method(method) {
@@ -164,36 +164,12 @@ impl<'p> Tally<'p> {
                 None => add(HEADER, b""),
             }
         } else {
+            let blocked = self.blocked.add(self.key.of(&[&index, decision.origin()]), 1);
             let preflight =
                 matches!(outcome, Outcome::PreflightDeniedOrigin | Outcome::PreflightForwarded);
-            let kind: &[u8] = if preflight { PREFLIGHT } else { b"" };
-            make_key(&mut self.key, &[&index, decision.origin(), path, kind]);
-            self.blocked.add(&self.key);
+            blocked.preflights += u64::from(preflight);
+            blocked.paths.add(path);
         }
-    }
-
-    fn compare(&mut self, decision: Option<&Decision>, record: &Record<'_>) {
-        if !record.has(Field::Denied) && !record.has(Field::Details) {
-            return;
-        }
-        self.against_log.compared += 1;
-        let denied = decision.filter(|decision| decision.outcome().is_denial());
-        let enforced = denied.is_some_and(|d| d.policy().mode() == Mode::Enforce);
-        let then = Then::of(record);
-        let label = denied.map(Decision::label).unwrap_or_default();
-        if then.is(&label) {
-            return;
-        }
-        let counts = &mut self.against_log;
-        *match (then.is_refusal(), enforced) {
-            (false, true) => &mut counts.newly_refused,
-            (true, false) => &mut counts.newly_allowed,
-            _ => &mut counts.otherwise,
-        } += 1;
-        let origin = record.get(Field::Origin).unwrap_or_default();
-        let parts = [then.label().as_bytes(), label.as_bytes(), origin.as_bytes()];
-        make_key(&mut self.key, &parts);
-        self.changed.add(&self.key);
     }
 
     /// The policies and their numbers.
@@ -205,38 +181,34 @@ impl<'p> Tally<'p> {
         &self.usage
     }
 
-    /// Each with its policy's index, origin, first segments of the path, and
-    /// whether it is a preflight.
-    pub fn blocked(&self) -> impl Iterator<Item = (usize, &[u8], &[u8], bool, u64)> {
-        self.blocked.iter().filter_map(|(key, count)| {
-            let [index, origin, path, kind] = parts(key)?;
-            Some((number(index)?, origin, path, kind == PREFLIGHT, count))
+    /// The origins that a policy blocked.
+    pub fn blocked(&self, policy: &Policy) -> impl Iterator<Item = (&[u8], &Entry<Blocked>)> {
+        let of_policy = policy.index();
+        self.blocked.iter().filter_map(move |(key, entry)| {
+            let [index, origin] = parts(key)?;
+            (number(index)? == of_policy).then_some((origin, entry))
         })
     }
 
-    /// Each with its policy's index, whether it is a method, its name, and the
-    /// first segments of the path.
-    pub fn refused(&self) -> impl Iterator<Item = (usize, bool, &[u8], &[u8], u64)> {
-        self.refused.iter().filter_map(|(key, count)| {
-            let [index, kind, name, path] = parts(key)?;
-            Some((number(index)?, kind == METHOD, name, path, count))
+    /// What preflights asked a policy for in vain: whether it is a method, and
+    /// its name.
+    pub fn refused(&self, policy: &Policy) -> impl Iterator<Item = ((bool, &[u8]), &Entry<Paths>)> {
+        let of_policy = policy.index();
+        self.refused.iter().filter_map(move |(key, entry)| {
+            let [index, kind, name] = parts(key)?;
+            (number(index)? == of_policy).then_some(((kind == METHOD, name), entry))
         })
     }
 
-    /// What the log says, what is decided now, and the origin.
-    pub fn changed(&self) -> impl Iterator<Item = ([&[u8]; 3], u64)> {
-        self.changed.iter().filter_map(|(key, count)| Some((parts(key)?, count)))
-    }
-
-    /// By how much the counts of frequent things may be too small.
-    pub fn error(&self) -> u64 {
-        self.blocked.error().max(self.refused.error()).max(self.changed.error())
+    /// By how much the counts of blocked origins, of refused names and of
+    /// differences from the log may be too small.
+    pub fn errors(&self) -> [u64; 3] {
+        [self.blocked.error(), self.refused.error(), self.against_log.error()]
     }
 }
 
 const METHOD: &[u8] = b"method";
 const HEADER: &[u8] = b"header";
-const PREFLIGHT: &[u8] = b"preflight";
 
 /// What a decision asks of a request.
 fn header(record: &Record<'_>, name: &str) -> Option<Vec<u8>> {
@@ -257,74 +229,4 @@ fn header(record: &Record<'_>, name: &str) -> Option<Vec<u8>> {
         _ => None,
     };
     value.map(|value| value.as_bytes().to_vec())
-}
-
-/// What the log says of a decision.
-enum Then<'r> {
-    /// That the policy withheld something: `policy.<name>.<outcome>`.
-    Label(&'r str),
-    /// That the filter refused it, by the response code details alone.
-    Details(&'r str),
-    Nothing,
-}
-
-impl<'r> Then<'r> {
-    fn of(record: &'r Record<'_>) -> Self {
-        let details = record.get(Field::Details).and_then(|details| details.strip_prefix("cors_"));
-        match (record.get(Field::Denied), details) {
-            (Some(label), _) => Self::Label(label),
-            (None, Some("origin_rejected")) => Self::Details("actual_rejected"),
-            (None, Some(details)) if details != "preflight" => Self::Details(details),
-            _ => Self::Nothing,
-        }
-    }
-
-    fn label(&self) -> &'r str {
-        match self {
-            Self::Label(text) | Self::Details(text) => text,
-            Self::Nothing => "",
-        }
-    }
-
-    /// Whether it is what is decided now.
-    fn is(&self, label: &str) -> bool {
-        match self {
-            Self::Label(then) => *then == label,
-            Self::Details(outcome) => label.rsplit('.').next() == Some(*outcome),
-            Self::Nothing => label.is_empty(),
-        }
-    }
-
-    fn is_refusal(&self) -> bool {
-        match self {
-            Self::Label(label) => !label.starts_with("shadow."),
-            Self::Details(_) => true,
-            Self::Nothing => false,
-        }
-    }
-}
-
-/// Writes texts behind each other, each with its length before it.
-fn make_key(key: &mut Vec<u8>, parts: &[&[u8]]) {
-    key.clear();
-    for part in parts {
-        let part = part.get(..LONGEST).unwrap_or(part);
-        // It fits, by the line above.
-        key.extend(u16::try_from(part.len()).unwrap_or_default().to_le_bytes());
-        key.extend_from_slice(part);
-    }
-}
-
-/// The texts of a key.
-fn parts<const N: usize>(mut key: &[u8]) -> Option<[&[u8]; N]> {
-    let mut parts = [&[][..]; N];
-    for part in &mut parts {
-        let (length, rest) = key.split_first_chunk()?;
-        (*part, key) = rest.split_at_checked(u16::from_le_bytes(*length).into())?;
-    }
-    Some(parts)
-}
-
-fn number(bytes: &[u8]) -> Option<usize> {
-    bytes.try_into().ok().map(usize::from_le_bytes)
 }

@@ -2,12 +2,16 @@
 
 use std::io::{self, Write};
 
+use super::bars::Bars;
 use super::report::{
-    AgainstLog, Blocked, Change, PathCount, PolicyReport, Refused, Report, Timeline,
+    AgainstLog, Blocked, Change, Errors, OriginCount, PathCount, PolicyReport, Refused, Report,
 };
 
 /// Most unused entries of a policy that are named here.
 const UNUSED: usize = 50;
+
+/// Said of a log that there is nothing to compare in.
+pub const NOT_COMPARED: &str = "the log does not say what was decided";
 
 /// Writes the report.
 ///
@@ -25,19 +29,19 @@ pub fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
         }
     }
     for policy in &report.policies {
-        write_policy(policy, to)?;
+        write_policy(policy, &report.error, to)?;
     }
     if report.uncovered > 0 {
         writeln!(to, "\nno policy: {}", counted(report.uncovered, "request"))?;
     }
-    write_changes(&report.against_log, to)?;
+    write_changes(report, to)?;
     if let Some(told) = report.inexact() {
         writeln!(to, "\n{told}")?;
     }
     Ok(())
 }
 
-fn write_policy(policy: &PolicyReport, to: &mut impl Write) -> io::Result<()> {
+fn write_policy(policy: &PolicyReport, errors: &Errors, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "\npolicy {}: {}", policy.name, policy.told())?;
     if !policy.unused.is_empty() {
         writeln!(to, "  {}:", policy.unused_told())?;
@@ -49,7 +53,7 @@ fn write_policy(policy: &PolicyReport, to: &mut impl Write) -> io::Result<()> {
         }
     }
     if !policy.origins.is_empty() {
-        writeln!(to, "  {}:", policy.origins_told())?;
+        writeln!(to, "  {}:", policy.origins_told(errors))?;
     }
     for blocked in &policy.origins {
         writeln!(to, "  {:>9}  {}", blocked.count, blocked.origin)?;
@@ -64,14 +68,14 @@ fn write_policy(policy: &PolicyReport, to: &mut impl Write) -> io::Result<()> {
     for refused in &policy.preflights {
         writeln!(to, "  {:>9}  {}", refused.count, refused.told())?;
         writeln!(to, "             {}", refused.remedy())?;
-        writeln!(to, "             {}", paths(&refused.paths))?;
+        writeln!(to, "             {}", refused.paths_told())?;
     }
     Ok(())
 }
 
-fn write_changes(against: &AgainstLog, to: &mut impl Write) -> io::Result<()> {
-    writeln!(to, "\n{}", against.told())?;
-    for change in &against.changes {
+fn write_changes(report: &Report, to: &mut impl Write) -> io::Result<()> {
+    writeln!(to, "\n{}", report.against_told())?;
+    for change in &report.against_log.changes {
         writeln!(to, "  {:>9}  {}", change.count, change.told())?;
         writeln!(to, "             {}", change.origins_told())?;
     }
@@ -82,9 +86,11 @@ fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-fn paths(paths: &[PathCount]) -> String {
-    let paths: Vec<_> = paths.iter().map(|p| format!("{} ({})", p.path, p.count)).collect();
-    format!("on {}", paths.join(", "))
+fn paths(paths: &[PathCount], others: u64) -> String {
+    let paths = paths.iter().map(|p| format!("{} ({})", p.path, p.count));
+    let others = (others > 0).then(|| format!("other paths ({others})"));
+    let told: Vec<_> = paths.chain(others).collect();
+    format!("on {}", told.join(", "))
 }
 
 impl Report {
@@ -120,15 +126,52 @@ impl Report {
         (!told.is_empty()).then(|| told.join("; "))
     }
 
-    /// Whether some counts are too small.
-    pub fn inexact(&self) -> Option<String> {
-        (self.error > 0).then(|| {
+    /// What the policy would have done otherwise.
+    pub fn against_told(&self) -> String {
+        let AgainstLog { compared, newly_refused, newly_allowed, otherwise, changes } =
+            &self.against_log;
+        if *compared == 0 {
+            return NOT_COMPARED.to_owned();
+        }
+        let told = if changes.is_empty() {
+            let every = if self.silent() == 0 { "every request" } else { "the others" };
+            format!("the log says the same of {every}")
+        } else {
             format!(
-                "There were so many different origins that counts of single ones may be too small, \
-                 by {} at most.",
-                self.error
+                "against the log: {newly_refused} newly refused, {newly_allowed} no longer \
+                 refused, {otherwise} otherwise different"
             )
-        })
+        };
+        match self.silent() {
+            0 => told,
+            n => format!(
+                "the log does not say what was decided on {}; {told}",
+                counted(n, "request")
+            ),
+        }
+    }
+
+    /// Of how many requests the log does not say what was decided.
+    fn silent(&self) -> u64 {
+        self.lines.requests.saturating_sub(self.against_log.compared)
+    }
+
+    /// Which counts may be too small.
+    pub fn inexact(&self) -> Option<String> {
+        let Errors { origins, names, changes } = self.error;
+        let kinds = [
+            (origins, "blocked origins"),
+            (names, "methods and headers"),
+            (changes, "differences from the log"),
+        ];
+        let inexact = kinds.into_iter().filter(|(error, _)| *error > 0).map(|(error, kind)| {
+            format!(
+                "There were so many different {kind} that counts of single ones may be too small, \
+                 by {error} at most."
+            )
+        });
+        let sentences: Vec<_> = inexact.collect();
+        (!sentences.is_empty()).then(|| sentences.join(" "))
     }
 }
 
@@ -155,10 +198,11 @@ impl PolicyReport {
         format!("unused, {} of {}", self.unused.len(), count_entries(self.entries))
     }
 
-    pub fn origins_told(&self) -> String {
+    pub fn origins_told(&self, errors: &Errors) -> String {
         let shown = self.origins.len();
         let of = if shown < self.blocked_origins {
-            format!(", {shown} of {}", self.blocked_origins)
+            let at_least = if errors.origins > 0 { "at least " } else { "" };
+            format!(", {shown} of {at_least}{}", self.blocked_origins)
         } else {
             String::new()
         };
@@ -177,7 +221,7 @@ impl Blocked {
             0 => String::new(),
             n => format!("; {}", counted(n, "preflight")),
         };
-        format!("{}{preflights}", paths(&self.paths))
+        format!("{}{preflights}", paths(&self.paths, self.other_paths))
     }
 }
 
@@ -197,25 +241,7 @@ impl Refused {
     }
 
     pub fn paths_told(&self) -> String {
-        paths(&self.paths)
-    }
-}
-
-impl AgainstLog {
-    /// What the policy would have done otherwise.
-    pub fn told(&self) -> String {
-        if self.compared == 0 {
-            return "the log does not say what was decided".to_owned();
-        }
-        if self.changes.is_empty() {
-            return "the log says the same of every request".to_owned();
-        }
-        let (refused, allowed, otherwise) =
-            (self.newly_refused, self.newly_allowed, self.otherwise);
-        format!(
-            "against the log: {refused} newly refused, {allowed} no longer refused, {otherwise} \
-             otherwise different"
-        )
+        paths(&self.paths, self.other_paths)
     }
 }
 
@@ -228,21 +254,29 @@ impl Change {
     }
 
     pub fn origins_told(&self) -> String {
-        let origins: Vec<_> =
-            self.origins.iter().map(|o| format!("{} ({})", o.origin, o.count)).collect();
-        format!("from {}", origins.join(", "))
+        let origins = self.origins.iter().map(|OriginCount { origin, count, error }| {
+            let at_least = if *error > 0 { "at least " } else { "" };
+            format!("{origin} ({at_least}{count})")
+        });
+        let told: Vec<_> = origins.collect();
+        format!("from {}", if told.is_empty() { "many origins".into() } else { told.join(", ") })
     }
 }
 
-impl Timeline {
-    /// The length of a period.
+impl Bars {
+    /// The length of a period, and what is not drawn.
     pub fn told(&self) -> String {
         let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
         let unit = units.into_iter().find(|(length, _)| self.seconds % length == 0);
         let (length, noun) = unit.unwrap_or((1, "second"));
-        match self.seconds / length {
+        let length = match self.seconds / length {
             1 => noun.to_owned(),
             n => format!("{n} {noun}s"),
-        }
+        };
+        let outside = match self.outside {
+            0 => String::new(),
+            n => format!("; {} far before or behind", counted(n, "request")),
+        };
+        format!("{length}, in UTC{outside}")
     }
 }

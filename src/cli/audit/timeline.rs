@@ -72,8 +72,7 @@ impl Timeline {
     }
 
     fn lengthen(&mut self) {
-        let longer = LENGTHS.into_iter().find(|length| *length > self.length);
-        let longer = longer.unwrap_or(self.length * 2);
+        let longer = longer(self.length);
         let mut periods = BTreeMap::<i64, Period>::new();
         for (start, period) in &self.periods {
             let joined = periods.entry((start * self.length).div_euclid(longer)).or_default();
@@ -100,6 +99,11 @@ impl Timeline {
     pub fn periods(&self) -> impl DoubleEndedIterator<Item = (i64, Period)> {
         self.periods.iter().map(|(start, period)| (start * self.length, *period))
     }
+}
+
+/// The next length of a period, in seconds.
+pub fn longer(length: i64) -> i64 {
+    LENGTHS.into_iter().find(|longer| *longer > length).unwrap_or(length.saturating_mul(2))
 }
 
 /// Seconds or milliseconds since 1970.
