@@ -7,15 +7,15 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lint/null-origin");
-    Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
-        .args(arguments)
-        .env_remove("NO_COLOR")
-        .env_remove("CLICOLOR_FORCE")
-        .envs(variables.iter().copied())
-        .current_dir(folder)
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_envoy-cors"));
+    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command.current_dir(folder);
+    command
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -44,6 +44,43 @@ fn exit_status() {
     ] {
         assert_eq!(run(arguments, &[]).status.code(), Some(status), "{arguments:?}");
     }
+}
+
+/// The verdict of a gate does not depend on who reads what it prints, as in
+/// `envoy-cors diff … | head -1`. What cannot be kept is another matter.
+#[test]
+fn exit_status_without_a_reader() {
+    const EXPLAINED: &[&str] = &[
+        "explain",
+        "good.yaml",
+        "--",
+        "curl",
+        "https://a.example",
+        "-H",
+        "Origin: https://x.example",
+    ];
+    for arguments in [
+        &["diff", "good.yaml", "bad.yaml", "--deny-widening"][..],
+        &["audit", "good.yaml", "../../audit/log.json", "--deny-new-refusals"],
+        EXPLAINED,
+    ] {
+        let read = run(arguments, &[]);
+        assert_eq!(read.status.code(), Some(1), "{arguments:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let unread = command(arguments).stdout(writer).output().unwrap();
+        assert_eq!(unread.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(text(&unread.stderr), "", "{arguments:?}");
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let full = command(arguments).stdout(full).output().unwrap();
+        assert_eq!(full.status.code(), Some(2), "{arguments:?}");
+    }
+    // Nor on who reads its complaints.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let refused = ["diff", "good.yaml", "../invalid-origin/bad.yaml"];
+    let unread = command(&refused).stderr(writer).output().unwrap();
+    assert_eq!(unread.status.code(), Some(2));
 }
 
 #[test]
