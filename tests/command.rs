@@ -60,7 +60,8 @@ fn exit_status_without_a_reader() {
         "Origin: https://x.example",
     ];
     for arguments in [
-        &["diff", "good.yaml", "bad.yaml", "--deny-widening"][..],
+        &["lint", "bad.yaml"][..],
+        &["diff", "good.yaml", "bad.yaml", "--deny-widening"],
         &["audit", "good.yaml", "../../audit/log.json", "--deny-new-refusals"],
         EXPLAINED,
     ] {

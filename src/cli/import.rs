@@ -33,8 +33,8 @@ use merge::Configuration;
 use scope::Stated;
 
 use super::document::Document;
-use super::input;
 use super::report::{self, Finding, Findings, Severity, count, write_list};
+use super::{input, output};
 
 /// What to read, and how to print what it comes to.
 #[derive(clap::Args)]
@@ -76,10 +76,10 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     if imported.configuration.is_empty() && imported.findings().next().is_none() {
         return Err(io::Error::other(NOTHING));
     }
-    match arguments.format {
-        Format::Yaml => imported.write_yaml()?,
-        Format::Json => imported.write_json(&mut io::stdout().lock())?,
-    }
+    output::even_unread(match arguments.format {
+        Format::Yaml => imported.write_yaml(),
+        Format::Json => imported.write_json(&mut io::stdout().lock()),
+    })?;
     let found = imported.findings().any(|finding| finding.severity < Severity::Note);
     Ok(ExitCode::from(u8::from(found)))
 }

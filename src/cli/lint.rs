@@ -23,10 +23,10 @@ pub use allow::Allowed;
 use smell::Smell;
 
 use super::document::{Configuration, Document, Kind, VmEnvironment};
-use super::input;
 use super::report::{self, Findings, Severity, count, write_list};
 use super::sarif;
 use super::tree::{Content, Node, Span, SyntaxError};
+use super::{input, output};
 
 /// What to check, and how to say it.
 #[derive(clap::Args)]
@@ -134,15 +134,7 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
         .any(|document| document.roots.iter().any(surroundings::orders_filters));
     let checked: Vec<Checked> =
         documents.into_iter().map(|document| arguments.check(document, ordered)).collect();
-    let mut stdout = anstream::stdout().lock();
-    match arguments.format {
-        Format::Text => write_text(&checked, &mut stdout)?,
-        Format::Json => write_json(&checked, &mut stdout)?,
-        Format::Sarif => {
-            sarif::write(checked.iter().map(Checked::findings), !unreadable, &mut stdout)?;
-        }
-    }
-    stdout.flush()?;
+    output::even_unread(arguments.print(&checked, !unreadable))?;
     let findings = || checked.iter().flat_map(|file| &file.findings);
     let found = findings().any(|finding| finding.severity < Severity::Note);
     Ok(ExitCode::from(if unreadable { 2 } else { u8::from(found) }))
@@ -155,6 +147,18 @@ fn read(path: &Path) -> io::Result<Parsed> {
 }
 
 impl Arguments {
+    fn print(&self, checked: &[Checked], complete: bool) -> io::Result<()> {
+        let mut stdout = anstream::stdout().lock();
+        match self.format {
+            Format::Text => write_text(checked, &mut stdout)?,
+            Format::Json => write_json(checked, &mut stdout)?,
+            Format::Sarif => {
+                sarif::write(checked.iter().map(Checked::findings), complete, &mut stdout)?;
+            }
+        }
+        stdout.flush()
+    }
+
     fn check(&self, document: Parsed, ordered: bool) -> Checked {
         let (document, findings, configurations) = match document {
             Ok(document) => {

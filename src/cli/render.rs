@@ -17,6 +17,7 @@ use envoy_cors::diagnostic::Diagnostics;
 
 use super::document::{Configuration, Document, VmEnvironment};
 use super::lint::{self, Allowed, rules};
+use super::output;
 use super::policy::PolicyFile;
 use super::report::{Finding, Findings, Severity};
 use manifest::Manifest;
@@ -166,13 +167,13 @@ fn refuses(
     let Document { name, text, .. } = &file.document;
     findings.retain(|found| found.severity < Severity::Note && !AROUND.contains(&found.rule));
     let mut stderr = anstream::stderr().lock();
-    Findings { name, text, findings: &findings }.write_text(&mut stderr)?;
+    output::even_unread(Findings { name, text, findings: &findings }.write_text(&mut stderr))?;
     let errors = findings.iter().filter(|found| found.severity == Severity::Error).count();
     // What chose the environment where the policy was, the manifest does not have.
     let mut problems = Diagnostics::default();
     let compiled = file.compile(environment, &mut problems);
     if errors == 0 && compiled.is_none() {
-        file.write(&problems, &mut stderr)?;
+        output::even_unread(file.write(&problems, &mut stderr))?;
     }
     if errors == 0 && compiled.is_some() {
         return Ok(false);
