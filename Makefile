@@ -117,7 +117,7 @@ compose-test: wasm ## All cases against Envoy in docker compose
 
 bench: wasm ## What the filter costs, against Envoy's own and a do-nothing one: tables and pictures in target/bench
 	python3 tests/bench/bench.py
-	cargo bench --locked --bench core --bench audit
+	cargo bench --locked --profile measure --bench core --bench audit
 
 clean: ## Remove what was built and fetched
 	cargo clean
