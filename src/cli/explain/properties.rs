@@ -349,13 +349,17 @@ fn explain_each(samples: &[Vec<u8>], words: &[&str], parse: fn(&str) -> Result<P
         let sent = |page: &String| Url::parse(page).unwrap().origin().ascii_serialization();
         assert!(page == "null" || Origin::parse(page).is_ok() || sent(page) == *page, "{page}");
         assert_eq!(request.target, url.origin().ascii_serialization());
-        let explanation = Explanation::new(&config, &policies, &asked);
-        let mut told = Vec::new();
-        text::write(&explanation, &source, &mut told).unwrap();
-        hostile::check_shown(&told);
-        assert!(super::json::of(&explanation, &source).is_object());
+        check_told(&Explanation::new(&config, &policies, &asked), &source);
         true
     });
+}
+
+/// Checks that an explanation can be printed, and shown.
+fn check_told(explanation: &Explanation<'_>, source: &Source<'_>) {
+    let mut told = Vec::new();
+    text::write(explanation, source, &mut told).unwrap();
+    hostile::check_shown(&told);
+    assert!(super::json::of(explanation, source).is_object());
 }
 
 #[test]
@@ -380,11 +384,7 @@ fn a_policy_to_explain_never_panics() {
         let environment = configuration.vm.name();
         let policies = Policies::compile(config.clone(), environment, &mut problems);
         let Some(policies) = policies else { return false };
-        let explanation = Explanation::new(&config, &policies, &asked);
-        let mut told = Vec::new();
-        text::write(&explanation, &source, &mut told).unwrap();
-        hostile::check_shown(&told);
-        assert!(super::json::of(&explanation, &source).is_object());
+        check_told(&Explanation::new(&config, &policies, &asked), &source);
         true
     });
 }

@@ -216,8 +216,8 @@ fn matches<'d>(rule: &Rule<'d>, account: &mut Account) -> Vec<Path<'d>> {
         return vec![Path::every(&rule.field)];
     }
     let has_cors = rule.policy.is_some();
-    let paths = rule.alternatives.iter().map(|requests| path(requests, has_cors, account));
-    paths.collect::<Vec<_>>().into_iter().flatten().collect()
+    let paths = rule.alternatives.iter();
+    paths.filter_map(|requests| path(requests, has_cors, account)).collect()
 }
 
 /// The path of what a delegate and the rule before it ask for, or of one alone.
@@ -264,15 +264,9 @@ fn uri<'d>(field: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<P
         _ => match of_expression(text) {
             Some((compared, text)) => Path::read(&value, &text, compared, account),
             None => {
-                let (what, text) = ("regular expression", text.to_owned());
-                account.remark(
-                    &value,
-                    &if has_cors {
-                        Remark::InexactPath { what, text }
-                    } else {
-                        Remark::LostPath { what, text }
-                    },
-                );
+                let text = text.to_owned();
+                let remark = Remark::inexact_path("regular expression", text, has_cors);
+                account.remark(&value, &remark);
                 None
             }
         },

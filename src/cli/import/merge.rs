@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::account::{Account, Field};
 use super::cors::{Cors, names};
 use super::remark::Remark;
-use super::scope::{Path, Stated, covers, host_covers};
+use super::scope::{Path, Stated, covers, host_covers, or_every};
 use crate::cli::document::Document;
 use crate::cli::tree::Node;
 
@@ -216,12 +216,8 @@ impl<'a> Lines<'a> {
 fn scopes<'s, 'd>(stated: &'s [Stated<'d>]) -> Vec<Scope<'s, 'd>> {
     let mut scopes = Vec::new();
     for (index, stated) in stated.iter().enumerate() {
-        let every = [None];
-        let hosts: Vec<Option<&str>> = stated.hosts.iter().map(|host| Some(&**host)).collect();
-        for host in if hosts.is_empty() { &every[..] } else { &hosts } {
-            let of_host =
-                stated.paths.iter().map(|path| Scope { index, stated, host: *host, path });
-            scopes.extend(of_host);
+        for host in or_every(&stated.hosts) {
+            scopes.extend(stated.paths.iter().map(|path| Scope { index, stated, host, path }));
         }
     }
     scopes

@@ -123,6 +123,11 @@ pub enum Remark {
 }
 
 impl Remark {
+    /// A path of a route, with CORS or without it, that no prefix says.
+    pub fn inexact_path(what: &'static str, text: String, has_cors: bool) -> Self {
+        if has_cors { Self::InexactPath { what, text } } else { Self::LostPath { what, text } }
+    }
+
     /// The remark as a finding about a field.
     pub fn finding(&self, field: &Field<'_>) -> Finding {
         let (clause, remedy) = self.sentence();

@@ -153,16 +153,26 @@ pub fn of_expression(expression: &str) -> Option<(Compared, String)> {
     Some((compared, literal(text)?))
 }
 
+/// Whether a character of an expression stands for itself, and one of paths.
+pub fn is_literal(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "/_-~%".contains(c)
+}
+
 /// The text that a part of an expression stands for, if it is one.
 pub fn literal(expression: &str) -> Option<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-~%".contains(c);
-    let is_text = expression.replace("\\.", "").chars().all(plain);
+    let is_text = expression.replace("\\.", "").chars().all(is_literal);
     is_text.then(|| expression.replace("\\.", "."))
 }
 
 /// Whether a prefix is another one, or stands above it.
 pub fn covers(prefix: &str, other: &str) -> bool {
     other.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The hosts of a list; of an empty one `None`, which is every host.
+pub fn or_every(hosts: &[String]) -> impl Iterator<Item = Option<&str>> {
+    let every = hosts.is_empty().then_some(None);
+    every.into_iter().chain(hosts.iter().map(|host| Some(&**host)))
 }
 
 /// Whether a host, wildcard or `None` for every host, takes all that another one

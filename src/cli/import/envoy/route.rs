@@ -47,8 +47,7 @@ const ANSWERED: [&str; 4] = ["redirect", "directResponse", "filterAction", "nonF
 pub fn path<'d>(matched: &Field<'d>, has_cors: bool, account: &mut Account) -> Option<Path<'d>> {
     let (mut path, mut any_case, mut conditional) = (None, false, false);
     let inexact = |what, text: Option<&str>| {
-        let text = text.unwrap_or_default().to_owned();
-        if has_cors { Remark::InexactPath { what, text } } else { Remark::LostPath { what, text } }
+        Remark::inexact_path(what, text.unwrap_or_default().to_owned(), has_cors)
     };
     for (key, field) in matched.entries() {
         let text = field.text();

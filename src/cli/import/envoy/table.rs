@@ -8,7 +8,7 @@ use super::route::clusters;
 use super::virtual_host::{NO_POLICY, VirtualHost};
 use crate::cli::import::account::{Account, Field};
 use crate::cli::import::remark::Remark;
-use crate::cli::import::scope::{Stated, host_covers, hosts};
+use crate::cli::import::scope::{Stated, host_covers, hosts, or_every};
 
 /// Virtual hosts that stand together, in a route configuration or by themselves.
 pub struct Table<'d> {
@@ -57,8 +57,8 @@ impl<'d> Table<'d> {
         let is_inside = |field: &Field<'d>| {
             let domains = field.list("domains");
             let all = hosts(&domains, |domain| domain == "*", &mut Account::default());
-            let own = all.as_deref().map(or_every).unwrap_or_default();
-            own.iter().any(|own| policies.iter().any(|policy| host_covers(*policy, *own)))
+            let mut own = all.as_deref().into_iter().flat_map(or_every);
+            own.any(|own| policies.iter().any(|policy| host_covers(*policy, own)))
         };
         if let Some(field) = self.all().next()
             && self.virtual_hosts.iter().any(is_inside)
@@ -111,9 +111,4 @@ impl<'d> Table<'d> {
         let hosts = self.virtual_hosts.iter().cloned();
         self.configuration.iter().cloned().chain(hosts).chain(routes()).chain(clusters).collect()
     }
-}
-
-/// Hosts of which none is every host.
-fn or_every(hosts: &[String]) -> Vec<Option<&str>> {
-    if hosts.is_empty() { vec![None] } else { hosts.iter().map(|host| Some(&**host)).collect() }
 }

@@ -8,7 +8,7 @@ use crate::cli::import::account::{Account, Field};
 use crate::cli::import::cors::Cors;
 use crate::cli::import::gateway_api::{Listener, Place, Resources, Route, cors, name};
 use crate::cli::import::remark::Remark;
-use crate::cli::import::scope::{Compared, Path, Stated};
+use crate::cli::import::scope::{Compared, Path, Stated, or_every};
 use crate::cli::tree::Node;
 
 /// What routes and policies come to.
@@ -132,9 +132,7 @@ type Taken = HashSet<(*const Node, Option<String>)>;
 impl Place<'_, '_> {
     fn scopes(&self) -> impl Iterator<Item = (*const Node, Option<String>)> {
         let listener = self.listener.map(Listener::id);
-        let every = self.hosts.is_empty().then_some(None);
-        let hosts = every.into_iter().chain(self.hosts.iter().cloned().map(Some));
-        hosts.filter_map(move |host| Some((listener?, host)))
+        or_every(&self.hosts).filter_map(move |host| Some((listener?, host.map(str::to_owned))))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cli::import::account::{Account, Field};
 use crate::cli::import::cors::Cors;
 use crate::cli::import::gateway_api::Lost;
 use crate::cli::import::remark::Remark;
-use crate::cli::import::scope::{Stated, covers};
+use crate::cli::import::scope::{Stated, covers, is_literal, or_every};
 
 /// A rule on listeners that have the same policy.
 pub struct Inherited<'d> {
@@ -121,8 +121,7 @@ fn remark_lost<'s>(rule: &'s Inherited<'_>, said: &Said<'s>, account: &mut Accou
 /// How every text begins that an expression matches.
 fn start(expression: &str) -> &str {
     let text = expression.strip_prefix('^').unwrap_or(expression);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/_-~%".contains(c);
-    let (start, rest) = text.split_at(text.find(|c| !is_plain(c)).unwrap_or(text.len()));
+    let (start, rest) = text.split_at(text.find(|c| !is_literal(c)).unwrap_or(text.len()));
     if text.contains('|') {
         return "";
     }
@@ -174,8 +173,7 @@ fn parts<'d>(
 
 /// The hosts of something said, with their places; `None` is every host.
 fn hosts<'s>(stated: &'s Stated<'_>) -> impl Iterator<Item = (usize, Option<&'s str>)> + use<'s> {
-    let every = stated.hosts.is_empty().then_some(None);
-    every.into_iter().chain(stated.hosts.iter().map(|host| Some(&**host))).enumerate()
+    or_every(&stated.hosts).enumerate()
 }
 
 /// What is said, by host and path prefix.
