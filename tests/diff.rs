@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod run;
 mod strategies;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 use envoy_cors::{Edit, Outcome, Policies, decide};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use run::run;
 
 struct Row {
     case: &'static str,
@@ -379,18 +381,7 @@ fn diff(old: &str, new: &str, arguments: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("old.yaml"), old).unwrap();
     std::fs::write(folder.path().join("new.yaml"), new).unwrap();
-    run(folder.path(), &[&["old.yaml", "new.yaml"], arguments].concat())
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
-        .arg("diff")
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    run(&[&["diff", "old.yaml", "new.yaml"], arguments].concat(), folder.path(), "")
 }
 
 #[test]
@@ -519,7 +510,8 @@ fn files_that_cannot_be_compared() {
         assert_eq!((status, printed.as_str()), (2, ""), "{new}");
         assert!(complaints.starts_with(complaint), "{complaints}");
     }
-    let (status, _, complaints) = run(Path::new("."), &["no/such/file.yaml", "Cargo.toml"]);
+    let (status, _, complaints) =
+        run(&["diff", "no/such/file.yaml", "Cargo.toml"], Path::new("."), "");
     assert_eq!(status, 2);
     assert!(complaints.starts_with("envoy-cors: no/such/file.yaml: No such file"), "{complaints}");
 }

@@ -9,11 +9,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod run;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use envoy_cors::config::snake_case;
 use proptest::collection::vec;
@@ -22,22 +22,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-/// Exit status, standard output, standard error.
-fn run(arguments: &[&str], folder: &Path, stdin: &str) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that reads nothing may be gone already.
-    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
+use run::run;
 
 /// A folder with a source and what it comes to.
 struct Golden {
@@ -741,7 +726,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let documents: Vec<String> = resources.iter().map(Value::to_string).collect();
-        let (_, policy, complaint) = run(&["import", "-"], folder.path(), &documents.join("\n---\n"));
+        let (_, policy, complaint) = run(&["import", "-"], folder.path(), documents.join("\n---\n"));
         if !policy.is_empty() {
             prop_assert_eq!(lint_errors(&policy), Vec::<String>::new(), "{}\n{}", policy, complaint);
         }

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod run;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use run::run;
 
 /// A policy and arguments; `tests/render/NAME.yaml` has what is printed.
 struct Row {
@@ -247,17 +251,6 @@ fn folder((name, text): (&str, &str)) -> TempDir {
     folder
 }
 
-/// The exit status, standard output and standard error.
-fn run(arguments: &[&str], folder: &Path) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_envoy-cors"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
 fn golden(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/render/{name}.yaml"))
 }
@@ -268,7 +261,7 @@ fn manifests_are_what_is_expected() {
     for Row { name, policy, arguments } in ROWS {
         let folder = folder(*policy);
         let (status, printed, said) =
-            run(&[&["render", policy.0], *arguments].concat(), folder.path());
+            run(&[&["render", policy.0], *arguments].concat(), folder.path(), "");
         assert_eq!(status, 0, "{name}: {said}");
         if std::env::var_os("BLESS").is_some() {
             std::fs::write(golden(name), &printed).unwrap();
@@ -287,7 +280,7 @@ fn found(file: &str, environment: Option<&str>, folder: &Path) -> BTreeSet<(Stri
     let environment = environment.map(|name| format!("--environment={name}"));
     let arguments = ["lint", "--format=json", file];
     let arguments: Vec<&str> = arguments.into_iter().chain(environment.as_deref()).collect();
-    let (_, printed, _) = run(&arguments, folder);
+    let (_, printed, _) = run(&arguments, folder, "");
     let report: Value = serde_json::from_str(&printed).unwrap();
     let findings = report["findings"].as_array().unwrap().iter();
     let text = |finding: &Value, field: &str| finding[field].as_str().unwrap().to_owned();
@@ -644,7 +637,7 @@ fn what_is_refused_is_explained() {
     for Refused { case, policy, arguments, status, says } in REFUSED {
         let folder = folder(*policy);
         let (actual, printed, said) =
-            run(&[&["render", policy.0], *arguments].concat(), folder.path());
+            run(&[&["render", policy.0], *arguments].concat(), folder.path(), "");
         assert_eq!(format!("\n{said}"), *says, "{case}");
         assert_eq!((actual, printed.as_str()), (*status, ""), "{case}");
     }
@@ -682,7 +675,7 @@ fn urls_are_checked() {
     ] {
         let url = format!("--url={url}");
         let (status, printed, said) =
-            run(&["render", "cors.yaml", TO_ISTIO, PUBLIC, DIGEST, &url], folder.path());
+            run(&["render", "cors.yaml", TO_ISTIO, PUBLIC, DIGEST, &url], folder.path(), "");
         let (_, url) = url.split_once('=').unwrap();
         assert_eq!(said, format!("envoy-cors: --url {url:?}: {says}\n"));
         assert_eq!((status, printed.as_str()), (2, ""), "{url}");
@@ -711,7 +704,7 @@ fn warnings_do_not_stop_it() {
     ] {
         let folder = folder(("cors.yaml", text));
         let fixed = ["render", "cors.yaml", TO_ISTIO, PUBLIC, IMAGE, DIGEST];
-        let (status, printed, said) = run(&[&fixed, arguments].concat(), folder.path());
+        let (status, printed, said) = run(&[&fixed, arguments].concat(), folder.path(), "");
         assert_eq!(status, 0, "{text}: {said}");
         assert!(printed.contains("kind: WasmPlugin"), "{printed}");
         let told = said.lines().filter(|line| line.contains('[') || line.starts_with("envoy-cors"));
@@ -764,8 +757,11 @@ fn the_shipped_manifests_are_what_is_rendered() {
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy").join(file);
         let shipped = std::fs::read_to_string(&path).unwrap();
-        let (status, printed, said) =
-            run(&[&["render", path.to_str().unwrap()], arguments, &istio].concat(), Path::new("."));
+        let (status, printed, said) = run(
+            &[&["render", path.to_str().unwrap()], arguments, &istio].concat(),
+            Path::new("."),
+            "",
+        );
         assert_eq!((status, said.as_str()), (0, ""), "{file}");
         let mut made = documents(&printed);
         let hex = made[0].pointer_mut(place).unwrap().as_object_mut().unwrap().remove("sha256");
