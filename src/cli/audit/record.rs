@@ -67,7 +67,9 @@ impl Keys {
                 let names = Field::ALL.map(|(name, _)| name).join(", ");
                 return Err(format!("--field {text}: write FIELD=KEY with a FIELD of {names}"));
             };
-            names.iter_mut().skip(index).take(1).for_each(|name| key.clone_into(name));
+            if let Some(name) = names.get_mut(index) {
+                key.clone_into(name);
+            }
             unseen.push((text.clone(), index));
         }
         let fields = || Field::ALL.iter().zip(&names);
